@@ -1,0 +1,157 @@
+package projection
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/banyanhq/banyan"
+	"github.com/banyanhq/banyan/view"
+)
+
+// slice is a piece of the log for one generation.
+type slice struct {
+	generation  int
+	after, next banyan.Position
+	events      []banyan.Event
+	// park, when not nil, says why the one event of the slice is to wait.
+	park     error
+	attempts int
+}
+
+// poison is the failure of an event, as opposed to one of the database.
+type poison struct{ err error }
+
+func (p *poison) Error() string { return p.err.Error() }
+func (p *poison) Unwrap() error { return p.err }
+
+func isPoison(err error) bool {
+	var p *poison
+	return errors.As(err, &p)
+}
+
+// advance applies a slice: as one batch, or, when an event in it fails, event by
+// event, so that the one at fault is found and the others are kept.
+func (r *Runner) advance(ctx context.Context, token int64, s slice) error {
+	err := r.persist(ctx, "apply a batch", func() error { return r.apply(ctx, token, s) })
+	if !isPoison(err) || ctx.Err() != nil {
+		return err
+	}
+	after := s.after
+	for i := range s.events {
+		one := slice{generation: s.generation, after: after, next: s.events[i].Position, events: s.events[i : i+1]}
+		if i == len(s.events)-1 {
+			one.next = s.next
+		}
+		if err := r.advanceOne(ctx, token, one); err != nil {
+			return err
+		}
+		after = one.next
+	}
+	return nil
+}
+
+// advanceOne applies one event, or parks it after the last attempt.
+func (r *Runner) advanceOne(ctx context.Context, token int64, s slice) error {
+	for {
+		err := r.persist(ctx, "apply an event", func() error { return r.apply(ctx, token, s) })
+		if !isPoison(err) || ctx.Err() != nil {
+			return err
+		}
+		s.attempts++
+		if s.attempts >= r.opts.Attempts || errors.Is(err, errNewer) {
+			r.opts.Logger.Error("projection parks an event", "projection", r.def.name, "generation", s.generation,
+				"event", s.events[0].ID, "position", s.events[0].Position, "attempts", s.attempts, "error", err)
+			s.park = err
+		}
+		if s.park == nil {
+			if err := r.pause(ctx, s.attempts-1); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// apply writes the rows of a slice and the checkpoint behind it in one batch.
+func (r *Runner) apply(ctx context.Context, token int64, s slice) error {
+	return r.change(ctx, token, func(c *change) error {
+		g := c.state.generation(s.generation)
+		switch {
+		case g == nil:
+			return errStale
+		case g.Position == s.next:
+			return errLeave // a batch with an unknown outcome has happened after all
+		case g.Position != s.after:
+			return errStale
+		}
+		if err := c.fold(ctx, g, s); err != nil {
+			return err
+		}
+		g.Position = s.next
+		if g.Number == c.state.Active {
+			c.state.Effects = max(c.state.Effects, s.next)
+		}
+		return nil
+	})
+}
+
+// fold applies the events of a slice to a generation.
+func (c *change) fold(ctx context.Context, g *generation, s slice) error {
+	b := &Batch{writer: view.NewWriter(c.tx, g.Number)}
+	for _, e := range s.events {
+		fresh := g.Number == c.state.Active && e.Position > c.state.Effects
+		parked, err := c.parkedKeys(ctx, g)
+		if err != nil {
+			return err
+		}
+		key := c.r.def.key(e)
+		if s.park != nil || parked.keys[key] {
+			if err := c.park(ctx, g, waiting(e, key, s, fresh)); err != nil {
+				return err
+			}
+			continue
+		}
+		b.muted = !fresh
+		if err := c.r.def.handle(ctx, b, e); err != nil {
+			return c.blame(err)
+		}
+		g.Handled++
+	}
+	return c.complete(ctx, b)
+}
+
+// complete writes what the handlers left in the batch and runs their effects.
+func (c *change) complete(ctx context.Context, b *Batch) error {
+	if err := b.writer.Flush(ctx); err != nil {
+		return c.blame(err)
+	}
+	for _, effect := range b.effects {
+		if err := effect(ctx); err != nil {
+			return &poison{fmt.Errorf("effect: %w", err)}
+		}
+	}
+	return nil
+}
+
+// blame decides whose fault an error is: that of the event, unless it says that
+// something did not answer. A document that the database refuses is the event's.
+func (c *change) blame(err error) error {
+	if banyan.Retryable(err) {
+		return err
+	}
+	return &poison{err}
+}
+
+func waiting(e banyan.Event, key string, s slice, fresh bool) parkedRow {
+	row := parkedRow{
+		Key: key, Position: e.Position, EventID: e.ID, Type: e.Type, Stream: e.Stream,
+		Error: "waits for an earlier event of its key", Effects: fresh, Attempts: s.attempts,
+	}
+	if s.park != nil {
+		row.Error = plain(s.park.Error(), maxError)
+	}
+	return row
+}
+
+// maxError is how much of an error's text is kept.
+const maxError = 2000
