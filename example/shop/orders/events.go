@@ -1,0 +1,81 @@
+package orders
+
+import (
+	"time"
+
+	"github.com/shopspring/decimal"
+
+	"github.com/banyanhq/banyan"
+)
+
+// Types are the events of this service, for those who read its log.
+var Types = banyan.NewTypes(
+	banyan.TypeOf[Placed]("order.placed", 1),
+	banyan.TypeOf[Returned]("return.accepted", 1),
+	banyan.TypeOf[Rejected]("invoice.rejected", 1),
+)
+
+// Bill is the head of an invoice; every event has it.
+type Bill struct {
+	Number string `json:"number"`
+	// Customer is empty for a guest.
+	Customer string `json:"customer,omitempty"`
+	Country  string `json:"country"`
+	// Date is zero when it could not be read.
+	Date time.Time `json:"date,omitzero"`
+	// Source is the file that the invoice was read from, if it was.
+	Source string `json:"source,omitempty"`
+	// Content identifies what the invoice said, to recognise it.
+	Content string `json:"content"`
+}
+
+// Placed says that a customer ordered. Items is never empty.
+type Placed struct {
+	Bill
+	Items   []Item    `json:"items"`
+	Refused []Refusal `json:"refused,omitempty"`
+}
+
+// Returned says that goods came back. Items is never empty; their quantities are
+// below 0.
+type Returned struct {
+	Bill
+	Items   []Item    `json:"items"`
+	Refused []Refusal `json:"refused,omitempty"`
+}
+
+// Rejected says that nothing of an invoice was accepted, and why.
+type Rejected struct {
+	Bill
+	Reason  string    `json:"reason"`
+	Refused []Refusal `json:"refused,omitempty"`
+}
+
+// Item is an accepted line.
+type Item struct {
+	Row         int             `json:"row"`
+	StockCode   string          `json:"stock_code"`
+	Description string          `json:"description,omitempty"`
+	Quantity    int64           `json:"quantity"`
+	UnitPrice   decimal.Decimal `json:"unit_price"`
+}
+
+// Refusal is a line that was not accepted, as it was written, and why.
+type Refusal struct {
+	Line
+	Reason string `json:"reason"`
+}
+
+// Total returns what the order costs.
+func (p Placed) Total() decimal.Decimal { return total(p.Items) }
+
+// Refund returns what the customer gets back, above 0.
+func (r Returned) Refund() decimal.Decimal { return total(r.Items).Neg() }
+
+func total(items []Item) decimal.Decimal {
+	sum := decimal.Zero
+	for _, item := range items {
+		sum = sum.Add(item.UnitPrice.Mul(decimal.NewFromInt(item.Quantity)))
+	}
+	return sum
+}

@@ -1,0 +1,89 @@
+package orders
+
+import (
+	"fmt"
+
+	"github.com/shopspring/decimal"
+
+	"github.com/banyanhq/banyan"
+	"github.com/banyanhq/banyan/aggregate"
+)
+
+// Status is what became of an invoice.
+type Status string
+
+// The statuses. An invoice that nobody posted has none.
+const (
+	StatusAccepted Status = "accepted"
+	StatusRejected Status = "rejected"
+)
+
+// Order is an order, or what was meant to be one.
+type Order struct {
+	Bill
+	Status  Status
+	Items   []Item
+	Refused []Refusal
+	Reason  string // why it was rejected
+}
+
+// Apply counts an event in.
+func (o Order) Apply(event any) Order {
+	switch e := event.(type) {
+	case Placed:
+		return Order{Bill: e.Bill, Status: StatusAccepted, Items: e.Items, Refused: e.Refused}
+	case Rejected:
+		return Order{Bill: e.Bill, Status: StatusRejected, Refused: e.Refused, Reason: e.Reason}
+	}
+	return o
+}
+
+// Total returns what the order costs.
+func (o Order) Total() decimal.Decimal { return total(o.Items) }
+
+// Place decides on the verdict about an order: it happens, unless the number is
+// taken by other content.
+func Place(v Verdict) aggregate.Decide[Order] {
+	return func(o Order) ([]any, error) { return once(o.Bill, v) }
+}
+
+// Return is goods that came back, or what was meant to be that.
+type Return struct {
+	Bill
+	Status  Status
+	Items   []Item // with quantities below 0
+	Refused []Refusal
+	Reason  string // why it was rejected
+}
+
+// Apply counts an event in.
+func (r Return) Apply(event any) Return {
+	switch e := event.(type) {
+	case Returned:
+		return Return{Bill: e.Bill, Status: StatusAccepted, Items: e.Items, Refused: e.Refused}
+	case Rejected:
+		return Return{Bill: e.Bill, Status: StatusRejected, Refused: e.Refused, Reason: e.Reason}
+	}
+	return r
+}
+
+// Refund returns what the customer gets back, above 0.
+func (r Return) Refund() decimal.Decimal { return total(r.Items).Neg() }
+
+// Accept decides on the verdict about a return, like Place.
+func Accept(v Verdict) aggregate.Decide[Return] {
+	return func(r Return) ([]any, error) { return once(r.Bill, v) }
+}
+
+// once lets the fact happen if nothing is known under the number yet, and nothing
+// if the same content is.
+func once(known Bill, v Verdict) ([]any, error) {
+	switch known.Content {
+	case "":
+		return []any{v.Fact}, nil
+	case v.Content:
+		return nil, nil
+	default:
+		return nil, fmt.Errorf("invoice %q %w with other content: a number is for one invoice only", v.Number, banyan.ErrExists)
+	}
+}
