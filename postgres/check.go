@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"errors"
 
 	"github.com/jackc/pgx/v5"
 )
@@ -32,21 +33,20 @@ const maxFaults = 100
 func (b *backend) Check(ctx context.Context) ([]string, error) {
 	var faults []string
 	snapshot := pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}
-	err := b.db.txs.with(ctx, func(conn *pgx.Conn) error {
-		return pgx.BeginTxFunc(ctx, conn, snapshot, func(tx pgx.Tx) error {
-			for _, check := range checks {
-				rows, err := tx.Query(ctx, b.db.sql.expand(check)+" limit $1", maxFaults)
-				if err != nil {
-					return err
-				}
-				found, err := pgx.CollectRows(rows, pgx.RowTo[string])
-				if err != nil {
-					return err
-				}
-				faults = append(faults, found...)
+	err := b.db.txs.begin(ctx, snapshot, func(tx pgx.Tx) (err error) {
+		defer func() { err = errors.Join(err, tx.Rollback(ctx)) }()
+		for _, check := range checks {
+			rows, err := tx.Query(ctx, b.db.sql.expand(check)+" limit $1", maxFaults)
+			if err != nil {
+				return err
 			}
-			return nil
-		})
+			found, err := pgx.CollectRows(rows, pgx.RowTo[string])
+			if err != nil {
+				return err
+			}
+			faults = append(faults, found...)
+		}
+		return nil
 	})
 	return faults, classifyRead(err)
 }

@@ -225,17 +225,17 @@ func (db *DB) Close() error {
 
 // with runs fn on a connection of the pool.
 func (db *DB) with(ctx context.Context, p *pool, fn func(session) error) error {
-	return p.with(ctx, func(conn *pgx.Conn) error {
-		return fn(session{conn: conn, sql: db.sql, named: db.named})
-	})
+	return p.with(ctx, db.on(fn))
 }
 
-// read runs fn, which only reads, and once more when its connection turns out
-// to be dead: the server may have been restarted since its last use.
+// read runs fn, which only reads.
 func (db *DB) read(ctx context.Context, fn func(session) error) error {
-	err := db.with(ctx, db.readers, fn)
-	if err != nil && ctx.Err() == nil && brokenConn(err) {
-		err = db.with(ctx, db.readers, fn)
+	return classifyRead(db.readers.again(ctx, db.on(fn)))
+}
+
+// on makes of a connection what the statements of this database need.
+func (db *DB) on(fn func(session) error) func(*pgx.Conn) error {
+	return func(conn *pgx.Conn) error {
+		return fn(session{conn: conn, sql: db.sql, named: db.named})
 	}
-	return classifyRead(err)
 }

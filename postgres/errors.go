@@ -22,6 +22,7 @@ const (
 	codeDeadlock      = "40P01"
 	codeNoTable       = "42P01"
 	codeNoColumn      = "42703"
+	codeNoDatabase    = "3D000"
 	codeDenied        = "42501"
 	codeShutdown      = "57P01"
 	codeCrash         = "57P02"
@@ -49,10 +50,12 @@ func rerun(err error) bool {
 	return code == codeSerialization || code == codeDeadlock
 }
 
-// unsent marks an error from before anything was sent: nothing was written.
-func unsent(err error) error {
+// unsent marks an error from before anything was sent: nothing was written. A
+// dial that takes too long looks like the end of the caller's context but is
+// not: only ctx tells.
+func unsent(ctx context.Context, err error) error {
 	var pg *pgconn.PgError
-	if err == nil || banyan.Kind(err) != nil || banyan.Stopped(err) || errors.As(err, &pg) {
+	if err == nil || banyan.Kind(err) != nil || ctx.Err() != nil || errors.As(err, &pg) {
 		return err
 	}
 	return fmt.Errorf("%w: %w", banyan.ErrUnavailable, err)
@@ -86,11 +89,13 @@ func classifyServer(err error, pg *pgconn.PgError) error {
 		return err
 	case pg.Code == codeDenied || strings.HasPrefix(pg.Code, "28"):
 		kind = banyan.ErrDenied
+	case pg.Code == codeNoDatabase:
+		kind = banyan.ErrNotFound
 	case strings.HasPrefix(pg.Code, "XX00"):
 		if pg.Code != "XX000" {
 			kind = banyan.ErrCorrupt
 		}
-	case strings.HasPrefix(pg.Code, "22") || strings.HasPrefix(pg.Code, "23") || strings.HasPrefix(pg.Code, "54") || pg.Code == "P0001" || pg.Code == "3D000":
+	case strings.HasPrefix(pg.Code, "22") || strings.HasPrefix(pg.Code, "23") || strings.HasPrefix(pg.Code, "54") || pg.Code == "P0001":
 		kind = banyan.ErrInvalid
 	case pg.Code == "25006":
 		return fmt.Errorf("%w: the server takes no writes (it is read-only or became a standby): %w", kind, err)

@@ -50,10 +50,39 @@ func (p *pool) with(ctx context.Context, fn func(*pgx.Conn) error) error {
 	defer func() { <-p.slots }()
 	conn, err := p.take(ctx)
 	if err != nil {
-		return unsent(err)
+		return unsent(ctx, err)
 	}
 	defer p.put(conn) // also when fn panics
 	return fn(conn)
+}
+
+// again is with for work that may be done twice: when the connection turns out
+// to be dead, fn runs once more on a new one.
+func (p *pool) again(ctx context.Context, fn func(*pgx.Conn) error) error {
+	err := p.with(ctx, fn)
+	if err != nil && ctx.Err() == nil && brokenConn(err) {
+		p.forget()
+		err = p.with(ctx, fn)
+	}
+	return err
+}
+
+// begin runs fn, which ends the transaction, on a connection that has begun
+// one. Until then nothing has been done, so a dead connection is replaced.
+func (p *pool) begin(ctx context.Context, o pgx.TxOptions, fn func(pgx.Tx) error) error {
+	var inner error
+	err := p.again(ctx, func(conn *pgx.Conn) error {
+		tx, err := conn.BeginTx(ctx, o)
+		if err != nil {
+			return unwritten(err)
+		}
+		inner = fn(tx)
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return inner
 }
 
 func (p *pool) take(ctx context.Context) (*pgx.Conn, error) {
@@ -112,6 +141,18 @@ func (p *pool) put(conn *pgx.Conn) {
 	}
 }
 
+// forget closes the idle connections: when one of them is dead, the server was
+// most likely restarted, and all are.
+func (p *pool) forget() {
+	p.mu.Lock()
+	idle := p.idle
+	p.idle = nil
+	p.mu.Unlock()
+	for _, i := range idle {
+		p.end(i.conn)
+	}
+}
+
 // end closes a connection. After a cancelled statement the driver still tells
 // the server to stop it; that goes on in the background until close.
 func (p *pool) end(conn *pgx.Conn) {
@@ -126,12 +167,9 @@ func (p *pool) end(conn *pgx.Conn) {
 // close waits for the connections in use and closes all.
 func (p *pool) close() {
 	p.mu.Lock()
-	idle := p.idle
-	p.idle, p.closed = nil, true
+	p.closed = true
 	p.mu.Unlock()
-	for _, i := range idle {
-		p.end(i.conn)
-	}
+	p.forget()
 	for range cap(p.slots) {
 		p.slots <- struct{}{}
 	}

@@ -12,7 +12,7 @@ import (
 
 // PutSnapshot implements store.Snapshotter.
 func (b *backend) PutSnapshot(ctx context.Context, s store.SnapshotRecord) error {
-	return classify(b.db.txs.with(ctx, func(conn *pgx.Conn) error {
+	return classify(b.db.txs.again(ctx, func(conn *pgx.Conn) error {
 		_, err := conn.Exec(ctx, b.db.sql.expand(`insert into {s}.snapshots as old (stream, revision, schema, checksum, data)
 			values ($1, $2, $3, $4, $5) on conflict (stream) do update
 			set revision = excluded.revision, schema = excluded.schema, checksum = excluded.checksum, data = excluded.data

@@ -37,11 +37,7 @@ func (db *DB) InTx(ctx context.Context, fn func(pgx.Tx) error) error {
 // transact runs fn between begin and commit. inner is the error of fn, err that
 // of the transaction itself.
 func (db *DB) transact(ctx context.Context, begin string, fn func(pgx.Tx) error) (inner, err error) {
-	err = db.txs.with(ctx, func(conn *pgx.Conn) error {
-		tx, err := conn.BeginTx(ctx, pgx.TxOptions{BeginQuery: begin})
-		if err != nil {
-			return unwritten(err)
-		}
+	err = db.txs.begin(ctx, pgx.TxOptions{BeginQuery: begin}, func(tx pgx.Tx) error {
 		done := false
 		defer func() {
 			if !done { // also when fn panics; with ctx ended the connection is closed instead

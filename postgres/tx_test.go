@@ -248,6 +248,7 @@ func TestOpenRefuses(t *testing.T) {
 		{"newer schema", dsn, &postgres.Options{Schema: "future"}, banyan.ErrInvalid, "99"},
 		{"schema name", dsn, &postgres.Options{Schema: "a b"}, banyan.ErrInvalid, "schema"},
 		{"no server", "postgres://u:secret@127.0.0.1:1/x?sslmode=disable", nil, banyan.ErrUnavailable, ""},
+		{"no database", strings.Replace(dsn, "?", "no?", 1), nil, banyan.ErrNotFound, "does not exist"},
 		{"bad dsn", "postgres://u:secret@[/x?sslmode=never", nil, banyan.ErrInvalid, ""},
 	} {
 		db, err := postgres.Open(t.Context(), c.dsn, c.o)

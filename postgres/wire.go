@@ -34,7 +34,7 @@ func (s session) query(ctx context.Context, st *statement, args [][]byte, row fu
 	if s.named {
 		description, err := s.conn.Prepare(ctx, st.name, st.text)
 		if err != nil {
-			return unsent(err)
+			return unsent(ctx, err)
 		}
 		rr = s.conn.PgConn().ExecStatement(ctx, description, args, binaryFormat, binaryFormat)
 	} else {
