@@ -6,11 +6,13 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/banyanhq/banyan"
+	"github.com/banyanhq/banyan/mem"
 	"github.com/banyanhq/banyan/store"
 )
 
@@ -396,4 +398,70 @@ func TestErrorsOfTheBackEnd(t *testing.T) {
 			})
 		})
 	}
+}
+
+// slowBackend takes a millisecond for each group, in bubble time.
+type slowBackend struct{ store.Backend }
+
+func (b slowBackend) Append(ctx context.Context, commits []store.Commit) ([]store.Outcome, error) {
+	time.Sleep(time.Millisecond)
+	return b.Backend.Append(ctx, commits)
+}
+
+// TestCallersInALoopShareOneGroup: those who come back soon after their answer
+// are waited for; groups do not settle at half of them.
+func TestCallersInALoopShareOneGroup(t *testing.T) {
+	t.Parallel()
+	const callers, each = 16, 50
+	synctest.Test(t, func(t *testing.T) {
+		groups := 0
+		st := over(t, slowBackend{mem.Open().Backend()}, &store.Options{Hooks: &store.Hooks{
+			Appended: func(int, int, time.Duration, error) { groups++ },
+		}})
+		start := time.Now()
+		var wg sync.WaitGroup
+		for c := range callers {
+			wg.Go(func() {
+				for range each {
+					time.Sleep(time.Duration(c) * 10 * time.Microsecond) // thinks
+					if _, err := st.Append(t.Context(), fmt.Sprintf("a-%d", c), store.Any, event("")); err != nil {
+						t.Error(err)
+					}
+				}
+			})
+		}
+		wg.Wait()
+		if most := each + 5; groups > most {
+			t.Errorf("%d callers with %d appends each made %d groups; want at most %d", callers, each, groups, most)
+		}
+		if took, most := time.Since(start), each*1500*time.Microsecond; took > most {
+			t.Errorf("it took %v; want at most %v", took, most)
+		}
+	})
+}
+
+// TestCallersWhoDoNotComeBack are soon not waited for any more: the back end is
+// never idle while appends wait.
+func TestCallersWhoDoNotComeBack(t *testing.T) {
+	t.Parallel()
+	const calls, apart = 800, 240 * time.Microsecond // about four come during a commit
+	synctest.Test(t, func(t *testing.T) {
+		groups := 0
+		st := over(t, slowBackend{mem.Open().Backend()}, &store.Options{Hooks: &store.Hooks{
+			Appended: func(int, int, time.Duration, error) { groups++ },
+		}})
+		var wg sync.WaitGroup
+		for i := range calls {
+			time.Sleep(apart)
+			wg.Go(func() {
+				if _, err := st.Append(t.Context(), fmt.Sprintf("a-%d", i), store.Any, event("")); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		wg.Wait()
+		if least := int(calls*apart/time.Millisecond) - 5; groups < least {
+			t.Errorf("%d commits of a millisecond in %v; want at least %d", groups, calls*apart, least)
+		}
+	})
 }
