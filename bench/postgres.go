@@ -14,6 +14,7 @@ import (
 )
 
 type postgresTarget struct {
+	dsn  string
 	db   *postgres.DB
 	s    *store.Store
 	pool *pgxpool.Pool
@@ -47,7 +48,7 @@ func openPostgres(ctx context.Context, dsn string) (*postgresTarget, error) {
 	if err != nil {
 		return nil, errors.Join(errors.New("the baseline cannot connect to the same database"), db.Close())
 	}
-	t := &postgresTarget{db: db, s: s, pool: pool}
+	t := &postgresTarget{dsn: dsn, db: db, s: s, pool: pool}
 	if _, err := pool.Exec(ctx, "drop table if exists banyan_bench"); err != nil {
 		return nil, errors.Join(err, t.close())
 	}
@@ -74,6 +75,34 @@ func (t *postgresTarget) close() error {
 	_, err := t.pool.Exec(context.Background(), "drop table if exists banyan_bench")
 	t.pool.Close()
 	return errors.Join(err, t.db.Close())
+}
+
+func (t *postgresTarget) restart(ctx context.Context) (time.Duration, error) {
+	if err := t.db.Close(); err != nil {
+		return 0, err
+	}
+	start := time.Now()
+	var err error
+	if t.db, err = postgres.Open(ctx, t.dsn, nil); err != nil {
+		return 0, err
+	}
+	if t.s, err = t.db.Store(nil); err != nil {
+		return 0, err
+	}
+	err = ready(ctx, t.s)
+	return time.Since(start), err
+}
+
+func (t *postgresTarget) bareStart(ctx context.Context) (time.Duration, error) {
+	start := time.Now()
+	conn, err := pgx.Connect(ctx, t.dsn)
+	if err != nil {
+		return 0, err
+	}
+	defer conn.Close(ctx)
+	var id string
+	err = conn.QueryRow(ctx, "select id from banyan.events order by batch, idx limit 1").Scan(&id)
+	return time.Since(start), err
 }
 
 const insertOne = `insert into banyan_bench (id, stream, revision, type, schema, time, recorded, source, data, meta, checksum)

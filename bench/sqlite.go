@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	_ "modernc.org/sqlite" // the driver of the baseline
 
@@ -14,11 +15,14 @@ import (
 )
 
 type sqliteTarget struct {
+	file string
 	db   *sqlite.DB
 	s    *store.Store
 	bare *sql.DB // a file of its own beside the store's
 	read *sql.DB // the store's file
 }
+
+const pragmas = "?_pragma=journal_mode(wal)&_pragma=synchronous(full)&_pragma=busy_timeout(10000)"
 
 const sqliteTable = `create table if not exists banyan_bench (
 	position integer primary key,
@@ -40,11 +44,10 @@ func openSQLite(ctx context.Context, file string) (*sqliteTarget, error) {
 	if err != nil {
 		return nil, err
 	}
-	t := &sqliteTarget{db: db}
+	t := &sqliteTarget{file: file, db: db}
 	if t.s, err = db.Store(nil); err != nil {
 		return nil, errors.Join(err, t.close())
 	}
-	pragmas := "?_pragma=journal_mode(wal)&_pragma=synchronous(full)&_pragma=busy_timeout(10000)"
 	if t.bare, err = sql.Open("sqlite", "file:"+file+".bare"+pragmas); err != nil {
 		return nil, errors.Join(err, t.close())
 	}
@@ -69,6 +72,38 @@ func (t *sqliteTarget) close() error {
 		}
 	}
 	return errors.Join(append(errs, t.db.Close())...)
+}
+
+func (t *sqliteTarget) restart(ctx context.Context) (time.Duration, error) {
+	if err := errors.Join(t.read.Close(), t.db.Close()); err != nil {
+		return 0, err
+	}
+	start := time.Now()
+	var err error
+	if t.db, err = sqlite.Open(ctx, t.file, nil); err != nil {
+		return 0, err
+	}
+	if t.s, err = t.db.Store(nil); err != nil {
+		return 0, err
+	}
+	err = ready(ctx, t.s)
+	took := time.Since(start)
+	if err == nil {
+		t.read, err = sql.Open("sqlite", "file:"+t.file+pragmas)
+	}
+	return took, err
+}
+
+func (t *sqliteTarget) bareStart(ctx context.Context) (time.Duration, error) {
+	start := time.Now()
+	db, err := sql.Open("sqlite", "file:"+t.file+pragmas)
+	if err != nil {
+		return 0, err
+	}
+	defer db.Close()
+	var id string
+	err = db.QueryRowContext(ctx, "select id from banyan_events order by position limit 1").Scan(&id)
+	return time.Since(start), err
 }
 
 const sqliteColumns = "insert into banyan_bench (id, stream, revision, type, schema, time, recorded, source, data, meta, checksum) values "

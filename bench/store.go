@@ -53,9 +53,12 @@ type Result struct {
 	Name     string  `json:"name"`
 	Backend  string  `json:"backend"`
 	Clients  int     `json:"clients"`
-	Rate     float64 `json:"ops_per_s"` // events in a second
+	Rate     float64 `json:"ops_per_s"` // events in a second; in case open, starts
 	Baseline float64 `json:"baseline_ops_per_s"`
 	Ratio    float64 `json:"ratio"`
+	// MemoryMB is by how much the memory of the process grew at most while the
+	// store read; of case read-all only.
+	MemoryMB float64 `json:"memory_mb,omitempty"`
 }
 
 // target is one technology: its store, and the bare driver beside it.
@@ -67,6 +70,11 @@ type target interface {
 	// readAll reads every row of the log that the store keeps, all columns, with
 	// the bare driver, and returns how many there were.
 	readAll(ctx context.Context) (int, error)
+	// restart closes the store, opens it again, and returns how long it took from
+	// then until the head was known and an event was read.
+	restart(ctx context.Context) (time.Duration, error)
+	// bareStart is how long the bare driver takes to connect and read a row.
+	bareStart(ctx context.Context) (time.Duration, error)
 	close() error
 }
 
@@ -125,15 +133,12 @@ func runAll(ctx context.Context, t target, name string, o Options) ([]Result, er
 	cases := []struct {
 		name    string
 		clients int
-		run     func(ctx context.Context, clients int) (ours, bare float64, err error)
+		run     func(clients int) (Result, error)
 	}{
-		{"append-1", one, func(ctx context.Context, clients int) (float64, float64, error) {
-			return appends(ctx, t, o, clients, 1)
-		}},
-		{"append-100", 1, func(ctx context.Context, clients int) (float64, float64, error) {
-			return appends(ctx, t, o, clients, 100)
-		}},
-		{"read-all", 1, func(ctx context.Context, _ int) (float64, float64, error) { return reads(ctx, t, o) }},
+		{"append-1", one, func(clients int) (Result, error) { return appends(ctx, t, o, clients, 1) }},
+		{"append-100", 1, func(clients int) (Result, error) { return appends(ctx, t, o, clients, 100) }},
+		{"read-all", 1, func(int) (Result, error) { return reads(ctx, t, o) }},
+		{"open", 1, func(int) (Result, error) { return starts(ctx, t, o) }},
 	}
 	var results []Result
 	for _, c := range cases {
@@ -141,23 +146,24 @@ func runAll(ctx context.Context, t target, name string, o Options) ([]Result, er
 			continue
 		}
 		o.Progress(fmt.Sprintf("%s %s, %d clients, %d rounds", name, c.name, c.clients, o.Rounds))
-		ours, bare, err := c.run(ctx, c.clients)
+		r, err := c.run(c.clients)
 		if err != nil {
 			return results, fmt.Errorf("%s: %w", c.name, err)
 		}
-		results = append(results, Result{Name: c.name, Backend: name, Clients: c.clients, Rate: ours, Baseline: bare, Ratio: ours / bare})
+		r.Name, r.Backend, r.Clients, r.Ratio = c.name, name, c.clients, r.Rate/r.Baseline
+		results = append(results, r)
 	}
 	return results, nil
 }
 
 // appends measures appends of size events by so many clients, in turn with the
 // bare driver.
-func appends(ctx context.Context, t target, o Options, clients, size int) (ours, bare float64, err error) {
+func appends(ctx context.Context, t target, o Options, clients, size int) (Result, error) {
 	var mine, theirs []float64
 	for range o.Rounds {
 		rate, err := load(ctx, o.Round, clients, size, func(ctx context.Context, rows []row) error { return t.insert(ctx, rows) })
 		if err != nil {
-			return 0, 0, fmt.Errorf("baseline: %w", err)
+			return Result{}, fmt.Errorf("baseline: %w", err)
 		}
 		theirs = append(theirs, rate)
 		rate, err = load(ctx, o.Round, clients, size, func(ctx context.Context, rows []row) error {
@@ -169,11 +175,11 @@ func appends(ctx context.Context, t target, o Options, clients, size int) (ours,
 			return err
 		})
 		if err != nil {
-			return 0, 0, err
+			return Result{}, err
 		}
 		mine = append(mine, rate)
 	}
-	return median(mine), median(theirs), nil
+	return Result{Rate: median(mine), Baseline: median(theirs)}, nil
 }
 
 // appendsPerStream is how many appends a stream gets before the next is begun,
@@ -220,29 +226,70 @@ func meta(id string) banyan.Metadata { return banyan.Metadata{Correlation: id, C
 
 // reads fills the log up to the wanted length and reads it to the end, in turn
 // with a bare select of the same rows.
-func reads(ctx context.Context, t target, o Options) (ours, bare float64, err error) {
+func reads(ctx context.Context, t target, o Options) (Result, error) {
 	if err := fill(ctx, t.store(), o); err != nil {
-		return 0, 0, err
+		return Result{}, err
 	}
 	var mine, theirs []float64
+	var most int64
 	for range o.Rounds {
 		start := time.Now()
 		n, err := t.readAll(ctx)
 		if err != nil {
-			return 0, 0, fmt.Errorf("baseline: %w", err)
+			return Result{}, fmt.Errorf("baseline: %w", err)
 		}
 		theirs = append(theirs, float64(n)/time.Since(start).Seconds())
-		start = time.Now()
-		m, err := count(t.store().All(ctx, 0, store.Filter{}))
+		m := 0
+		var took time.Duration
+		grown, err := growth(func() (err error) {
+			start := time.Now()
+			m, err = count(t.store().All(ctx, 0, store.Filter{}))
+			took = time.Since(start)
+			return err
+		})
 		if err != nil {
-			return 0, 0, err
+			return Result{}, err
 		}
 		if m != n {
-			return 0, 0, fmt.Errorf("the store read %d events, the bare select %d: %w", m, n, banyan.ErrCorrupt)
+			return Result{}, fmt.Errorf("the store read %d events, the bare select %d: %w", m, n, banyan.ErrCorrupt)
 		}
-		mine = append(mine, float64(m)/time.Since(start).Seconds())
+		mine = append(mine, float64(m)/took.Seconds())
+		most = max(most, grown)
 	}
-	return median(mine), median(theirs), nil
+	return Result{Rate: median(mine), Baseline: median(theirs), MemoryMB: float64(most) / (1 << 20)}, nil
+}
+
+// starts measures how long it takes until a store with a long log is ready, in
+// turn with the bare driver.
+func starts(ctx context.Context, t target, o Options) (Result, error) {
+	if err := fill(ctx, t.store(), o); err != nil {
+		return Result{}, err
+	}
+	var mine, theirs []float64
+	for range o.Rounds {
+		took, err := t.bareStart(ctx)
+		if err != nil {
+			return Result{}, fmt.Errorf("baseline: %w", err)
+		}
+		theirs = append(theirs, 1/took.Seconds())
+		if took, err = t.restart(ctx); err != nil {
+			return Result{}, err
+		}
+		mine = append(mine, 1/took.Seconds())
+	}
+	return Result{Rate: median(mine), Baseline: median(theirs)}, nil
+}
+
+// ready makes sure that a store answers.
+func ready(ctx context.Context, s *store.Store) error {
+	if _, err := s.Head(ctx); err != nil {
+		return err
+	}
+	page, err := s.ReadPage(ctx, 0, store.Filter{}, 1)
+	if err == nil && len(page.Events) != 1 {
+		err = fmt.Errorf("the store has no event after it was opened again: %w", banyan.ErrCorrupt)
+	}
+	return err
 }
 
 func count(events iter.Seq2[banyan.Event, error]) (n int, err error) {

@@ -28,7 +28,8 @@ func newBenchStoreCommand(e *env) *cobra.Command {
 		Use: "store", Short: "Measure the event store beside the bare driver",
 		Long: "Run each case in turn with the store and with the shortest program that uses the\n" +
 			"driver alone, on the same database, rows, columns and indexes. The table has the\n" +
-			"medians of events in a second and their ratio. The database must be empty.",
+			"medians of events in a second (of case open: of starts in a second) and their\n" +
+			"ratio, and the memory that reading took. The database must be empty.",
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if err := checkBench(o); err != nil {
@@ -42,13 +43,13 @@ func newBenchStoreCommand(e *env) *cobra.Command {
 	flags.BoolVar(&asJSON, "json", false, "print one JSON object")
 	flags.IntVar(&o.Rounds, "rounds", 5, "rounds of each case; the median counts")
 	flags.DurationVar(&o.Round, "round", 2*time.Second, "how long each half of a round lasts")
-	flags.IntVar(&o.Events, "events", 1_000_000, "length of the log that is read")
+	flags.IntVar(&o.Events, "events", 1_000_000, "length of the log of read-all and open")
 	flags.IntVar(&o.Clients, "clients", 0, "clients of append-1 (default: 16 on PostgreSQL, 64 on SQLite)")
 	flags.StringSliceVar(&o.Cases, "case", nil, "only these cases: "+strings.Join(benchCases, ", "))
 	return c
 }
 
-var benchCases = []string{"append-1", "append-100", "read-all"}
+var benchCases = []string{"append-1", "append-100", "read-all", "open"}
 
 func checkBench(o bench.Options) error {
 	if o.Rounds < 1 || o.Round <= 0 || o.Events < 1 || o.Clients < 0 {
@@ -79,9 +80,13 @@ func benchStore(ctx context.Context, e *env, url string, o bench.Options, asJSON
 		return json.NewEncoder(e.stdout).Encode(map[string]any{"results": results})
 	}
 	w := tabwriter.NewWriter(e.stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(w, "case\tback end\tclients\tevents/s\tbare driver\tratio\t")
+	fmt.Fprintln(w, "case\tback end\tclients\tper second\tbare driver\tratio\tmemory\t")
 	for _, r := range results {
-		fmt.Fprintf(w, "%s\t%s\t%d\t%.0f\t%.0f\t%.2f\t\n", r.Name, r.Backend, r.Clients, r.Rate, r.Baseline, r.Ratio)
+		memory := ""
+		if r.MemoryMB > 0 {
+			memory = fmt.Sprintf("%.0f MiB", r.MemoryMB)
+		}
+		fmt.Fprintf(w, "%s\t%s\t%d\t%.0f\t%.0f\t%.2f\t%s\t\n", r.Name, r.Backend, r.Clients, r.Rate, r.Baseline, r.Ratio, memory)
 	}
 	return w.Flush()
 }
