@@ -1,12 +1,16 @@
 package banyantest_test
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 
+	"github.com/banyanhq/banyan"
 	"github.com/banyanhq/banyan/banyantest"
+	"github.com/banyanhq/banyan/projection"
+	"github.com/banyanhq/banyan/view"
 )
 
 // printer stands for the *testing.T of a test.
@@ -35,6 +39,36 @@ func ExampleAggregate() {
 	//       "First": "Ann",
 	// -     "Last": "Li"
 	// +     "Last": "Lee"
+	//     }
+}
+
+func ExampleProjection() {
+	t := printer{} // in a test: its *testing.T
+	type visits struct{ Of, Left int }
+	people := view.NewCollection[visits]("people")
+	define := func(invite func(context.Context, string) error) *projection.Definition {
+		d := projection.Define("visits", types, &projection.Options{Collections: []projection.Collection{people}})
+		projection.On(d, func(ctx context.Context, b *projection.Batch, o opened, _ banyan.Event) error {
+			b.Effect(func(ctx context.Context) error { return invite(ctx, o.First) })
+			return people.Update(ctx, b.Writer(), o.Last, func(v *visits) error { v.Of++; return nil })
+		})
+		return d
+	}
+
+	var invited banyantest.Effects[string]
+	banyantest.Projection(t, types, define(invited.Run)).
+		Given("door-1", opened{"Ann", "Lee"}, shut{}).
+		When("door-2", opened{"Bob", "Lee"}).
+		Then(banyantest.Documents(people, map[string]visits{"Lee": {Of: 2}}), invited.Ran("Ann", "Bob")).
+		WhenRebuilt().
+		Then(banyantest.Document(people, "Lee", visits{Of: 2, Left: 1}), invited.Ran("Ann", "Bob"))
+	// Output:
+	// collection people has other documents (- wanted, + there):
+	//   Lee
+	//     {
+	//       "Of": 2,
+	// -     "Left": 1
+	// +     "Left": 0
 	//     }
 }
 

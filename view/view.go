@@ -70,6 +70,13 @@ type Index[T any] struct {
 func IndexOf[T any](name string, of func(T) string) Index[T] { return Index[T]{name: name, of: of} }
 
 // Collection is a named set of documents of type T, encoded as JSON.
+//
+// If T has a method Clone() T, a document that many events of a batch change is
+// decoded and encoded once for all of them, else once for each. Clone returns a
+// copy that shares nothing with the original that can be changed; for a struct of
+// numbers and text that is the struct itself. The JSON has to say all that the
+// value does: what it leaves out would be gone with every new batch only. And a
+// value that has no JSON is reported by Flush, not by Put.
 type Collection[T any] struct {
 	name    string
 	indexes []Index[T]
@@ -128,6 +135,13 @@ func checkName(name string) error {
 
 // Get returns the document of a key and whether there is one.
 func (c *Collection[T]) Get(ctx context.Context, r Reader, key string) (T, bool, error) {
+	w, _ := r.(*Writer)
+	if w != nil {
+		if k, ok := w.value(c.name, key).(*kept[T]); ok {
+			v, _ := clone(&k.value)
+			return v, true, nil
+		}
+	}
 	var v T
 	doc, err := r.get(ctx, c.name, key)
 	if err != nil || doc == nil {
@@ -135,6 +149,11 @@ func (c *Collection[T]) Get(ctx context.Context, r Reader, key string) (T, bool,
 	}
 	if err := json.Unmarshal(doc, &v); err != nil {
 		return v, false, c.wrap("get", key, fmt.Errorf("%w: %w", banyan.ErrCorrupt, err))
+	}
+	if w != nil {
+		if own, ok := clone(&v); ok {
+			w.keep(c.name, key, &kept[T]{c, key, own})
+		}
 	}
 	return v, true, nil
 }
@@ -170,19 +189,33 @@ func (c *Collection[T]) Scan(ctx context.Context, r Reader, q Query) (PageOf[T],
 
 // Put stores the document of a key.
 func (c *Collection[T]) Put(_ context.Context, w *Writer, key string, v T) error {
+	if own, ok := clone(&v); ok {
+		w.put(c.name, key, &cached{value: &kept[T]{c, key, own}, stale: true})
+		return nil
+	}
+	row, err := c.row(key, v)
+	if err != nil {
+		return c.wrap("put", key, err)
+	}
+	w.put(c.name, key, &cached{row: row})
+	return nil
+}
+
+// row encodes a document.
+func (c *Collection[T]) row(key string, v T) (Row, error) {
 	doc, err := json.Marshal(v)
 	if err != nil {
-		return c.wrap("put", key, fmt.Errorf("%w: %w", banyan.ErrInvalid, err))
+		return Row{}, fmt.Errorf("%w: %w", banyan.ErrInvalid, err)
 	}
 	row := Row{Key: key, Doc: doc}
 	for _, ix := range c.indexes {
 		row.Index = append(row.Index, ix.of(v))
 	}
-	w.put(c.name, row)
-	return nil
+	return row, nil
 }
 
 // Update changes the document of a key, from the zero value when there is none.
+// When change returns an error, the document stays as it was.
 func (c *Collection[T]) Update(ctx context.Context, w *Writer, key string, change func(*T) error) error {
 	v, _, err := c.Get(ctx, w, key)
 	if err != nil {
@@ -196,7 +229,7 @@ func (c *Collection[T]) Update(ctx context.Context, w *Writer, key string, chang
 
 // Delete removes the document of a key, if there is one.
 func (c *Collection[T]) Delete(_ context.Context, w *Writer, key string) {
-	w.put(c.name, Row{Key: key, Index: make([]string, len(c.indexes))})
+	w.put(c.name, key, &cached{row: Row{Key: key, Index: make([]string, len(c.indexes))}})
 }
 
 func (c *Collection[T]) wrap(verb, what string, err error) error {
@@ -204,95 +237,4 @@ func (c *Collection[T]) wrap(verb, what string, err error) error {
 		return nil
 	}
 	return fmt.Errorf("view: %s %s %s: %w", verb, c.name, what, err)
-}
-
-// Writer writes one generation of the collections of a projection within a
-// batch. It keeps what it read and wrote, so that a row which a thousand events
-// change is read and stored once. Flush must be called before the batch ends.
-type Writer struct {
-	tx         Tx
-	generation int
-	rows       map[string]map[string]*cached // collection, key
-}
-
-type cached struct {
-	row   Row // Doc nil: absent
-	dirty bool
-}
-
-// NewWriter returns a writer of a generation within a batch.
-func NewWriter(tx Tx, generation int) *Writer {
-	return &Writer{tx: tx, generation: generation, rows: map[string]map[string]*cached{}}
-}
-
-// Tx returns the batch's transaction; sqlite.TxOf and postgres.TxOf turn it into
-// the technology's own, for tables of the user's.
-func (w *Writer) Tx() Tx { return w.tx }
-
-// Generation returns the generation that is written.
-func (w *Writer) Generation() int { return w.generation }
-
-// Flush writes what has changed, in the order of names and keys so that two
-// writers lock rows in the same order.
-func (w *Writer) Flush(ctx context.Context) error {
-	collections := make([]string, 0, len(w.rows))
-	for name := range w.rows {
-		collections = append(collections, name)
-	}
-	slices.Sort(collections)
-	for _, name := range collections {
-		var dirty []Row
-		for _, c := range w.rows[name] {
-			if c.dirty {
-				dirty = append(dirty, c.row)
-				c.dirty = false
-			}
-		}
-		if len(dirty) == 0 {
-			continue
-		}
-		slices.SortFunc(dirty, func(a, b Row) int {
-			if a.Key < b.Key {
-				return -1
-			}
-			return 1
-		})
-		if err := w.tx.Write(ctx, tableName(name, w.generation), dirty); err != nil {
-			return fmt.Errorf("view: write %s: %w", name, err)
-		}
-	}
-	return nil
-}
-
-func (w *Writer) of(collection string) map[string]*cached {
-	rows := w.rows[collection]
-	if rows == nil {
-		rows = map[string]*cached{}
-		w.rows[collection] = rows
-	}
-	return rows
-}
-
-func (w *Writer) put(collection string, row Row) {
-	w.of(collection)[row.Key] = &cached{row: row, dirty: true}
-}
-
-func (w *Writer) get(ctx context.Context, collection, key string) ([]byte, error) {
-	rows := w.of(collection)
-	if c := rows[key]; c != nil {
-		return c.row.Doc, nil
-	}
-	doc, err := w.tx.Get(ctx, tableName(collection, w.generation), key)
-	if err != nil {
-		return nil, err
-	}
-	rows[key] = &cached{row: Row{Key: key, Doc: doc}}
-	return doc, nil
-}
-
-func (w *Writer) scan(ctx context.Context, collection string, q Query) ([]Row, error) {
-	if err := w.Flush(ctx); err != nil {
-		return nil, err
-	}
-	return w.tx.Scan(ctx, tableName(collection, w.generation), q)
 }

@@ -216,6 +216,57 @@ func TestTheSameInvoiceTwice(t *testing.T) {
 	}
 }
 
+// Invoices that are longer than an event may be are still one invoice each,
+// accepted or rejected, and all their lines are there.
+func TestVeryLongInvoices(t *testing.T) {
+	t.Parallel()
+	s := start(t, whole)
+	long := func(number, quantity string, lines, code int) orders.Invoice {
+		all := make([]string, lines)
+		for i := range all {
+			all[i] = fmt.Sprintf("%0*d %s 0.01", code, i%10, quantity)
+		}
+		all[lines-1] = "free " + quantity + " 0"
+		return invoice(number, "17850", all...)
+	}
+	s.post("/orders", invoice("1", "17850", "a 1 1"))
+	var last answer
+	for path, inv := range map[string]orders.Invoice{"/orders": long("2", "1", 25_000, 10), "/returns": long("C2", "-1", 5_000, 1_000)} {
+		last = s.post(path, inv)
+		if n := float64(len(inv.Lines)); last.status != http.StatusCreated || last.body["lines_accepted"] != n-1 || last.body["lines_rejected"] != 1.0 {
+			t.Errorf("POST %s: %d %v", path, last.status, last.body)
+		}
+		if again := s.post(path, inv); again.status != http.StatusOK || again.header.Get("Banyan-Token") != last.header.Get("Banyan-Token") {
+			t.Errorf("POST %s again: %d with token %s, want 200 with %s", path, again.status, again.header.Get("Banyan-Token"), last.header.Get("Banyan-Token"))
+		}
+	}
+	last = s.post("/orders", long("3", "-1", 5_000, 1_000))
+	if refused, _ := last.body["errors"].([]any); last.status != http.StatusUnprocessableEntity || last.body["type"] != orders.RejectedType || len(refused) != 5_000 {
+		t.Errorf("a rejected invoice: %d, %v with %d errors", last.status, last.body["type"], len(refused))
+	}
+	totals := s.get("/analytics/summary", last)
+	if events := totals["events"].(float64); events < 7 || events > 100 {
+		t.Errorf("%v events: does the test post invoices that fit into one?", events)
+	}
+	delete(totals, "events")
+	want(t, "summary", totals, `{"orders":2,"returns":1,"invoices_rejected":1,"lines_accepted":29999,"lines_rejected":5002,"revenue":"250.99","refunds":"49.99"}`)
+	want(t, "customers", s.get("/analytics/customers/top", last), `{"items":[{"id":"17850","orders":2,"revenue":"250.99"}]}`)
+	want(t, "stock", s.get("/inventory/0000000000", last), `{"sku":"0000000000","sold":2500,"returned":0}`)
+	rows := map[float64]bool{}
+	for after, more := "", true; more; {
+		page := s.get("/rejects?limit=1000&invoice=3"+after, last)
+		for _, item := range page["items"].([]any) {
+			rows[item.(map[string]any)["row"].(float64)] = true
+		}
+		var next string
+		next, more = page["next"].(string)
+		after = "&after=" + url.QueryEscape(next)
+	}
+	if len(rows) != 5_000 {
+		t.Errorf("invoice 3 has %d rejected rows, want 5,000", len(rows))
+	}
+}
+
 // What is no invoice at all leaves nothing behind.
 func TestMistakesOfClients(t *testing.T) {
 	t.Parallel()
@@ -285,22 +336,6 @@ func TestPagesCoverEverythingOnce(t *testing.T) {
 	if top := ids(s.get("/analytics/products/top?limit=5", last), "id"); !slices.Equal(top, []string{"p24", "p22", "p23", "p20", "p21"}) {
 		t.Errorf("top products %v", top)
 	}
-}
-
-// The catalogue shows the latest of each product, whatever the order in which
-// invoices come in.
-func TestCatalogueShowsTheLatest(t *testing.T) {
-	t.Parallel()
-	s := start(t, whole)
-	post := func(number, date, description, price string) answer {
-		inv := invoice(number, "", "a 1 "+price)
-		inv.Date, inv.Lines[0].Description = date, description
-		return s.post("/orders", inv)
-	}
-	post("3", "2010-12-03T08:00:00Z", "", "3")
-	post("2", "2010-12-02T08:00:00Z", "second", "2")
-	last := post("1", "2010-12-01T08:00:00Z", "first", "1")
-	want(t, "product", s.get("/products/a", last), `{"sku":"a","description":"second","unit_price":"3"}`)
 }
 
 func ids(page map[string]any, field string) []string {

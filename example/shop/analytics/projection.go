@@ -40,6 +40,17 @@ type sold struct {
 	Units api.Integer `json:"units"`
 }
 
+// Clone lets a batch keep these documents as Go values, which makes a rebuild half
+// as fast again; see view.Collection. Numbers, text and decimals never change in
+// place, so that the value is a copy already.
+func (t totals) Clone() totals { return t }
+
+// Clone is that of totals.
+func (s share) Clone() share { return s }
+
+// Clone is that of totals.
+func (s sold) Clone() sold { return s }
+
 // collections are the read models.
 type collections struct {
 	totals    *view.Collection[totals]
@@ -78,18 +89,26 @@ func Projection() *projection.Definition {
 	projection.On(d, c.placed)
 	projection.On(d, func(ctx context.Context, b *projection.Batch, r orders.Returned, _ banyan.Event) error {
 		return c.count(ctx, b, func(t *totals) {
-			t.Returns++
+			t.Returns += once(r.Bill)
 			t.Refunds = t.Refunds.Add(r.Refund())
 			t.lines(len(r.Items), len(r.Refused))
 		})
 	})
 	projection.On(d, func(ctx context.Context, b *projection.Batch, r orders.Rejected, _ banyan.Event) error {
 		return c.count(ctx, b, func(t *totals) {
-			t.InvoicesRejected++
+			t.InvoicesRejected += once(r.Bill)
 			t.lines(0, len(r.Refused))
 		})
 	})
 	return d
+}
+
+// once counts an invoice with its first event only.
+func once(b orders.Bill) int64 {
+	if b.First() {
+		return 1
+	}
+	return 0
 }
 
 func (t *totals) lines(accepted, rejected int) {
@@ -108,20 +127,24 @@ func (c collections) count(ctx context.Context, b *projection.Batch, change func
 func (c collections) placed(ctx context.Context, b *projection.Batch, p orders.Placed, _ banyan.Event) error {
 	total := p.Total()
 	if err := c.count(ctx, b, func(t *totals) {
-		t.Orders++
+		t.Orders += once(p.Bill)
 		t.Revenue = t.Revenue.Add(total)
 		t.lines(len(p.Items), len(p.Refused))
 	}); err != nil {
 		return err
 	}
-	if err := add(ctx, b, c.countries, p.Country, total); err != nil {
-		return err
-	}
-	if err := add(ctx, b, c.days, p.Date.UTC().Format(time.DateOnly), total); err != nil {
-		return err
-	}
+	shares := map[*view.Collection[share]]string{c.countries: p.Country, c.days: p.Date.UTC().Format(time.DateOnly)}
 	if p.Customer != "" {
-		if err := add(ctx, b, c.customers, p.Customer, total); err != nil {
+		shares[c.customers] = p.Customer
+	}
+	for to, id := range shares {
+		err := to.Update(ctx, b.Writer(), orders.RowKey(id), func(s *share) error {
+			s.ID = id
+			s.Orders += once(p.Bill)
+			s.Revenue = s.Revenue.Add(total)
+			return nil
+		})
+		if err != nil {
 			return err
 		}
 	}
@@ -135,13 +158,4 @@ func (c collections) placed(ctx context.Context, b *projection.Batch, p orders.P
 		}
 	}
 	return nil
-}
-
-func add(ctx context.Context, b *projection.Batch, to *view.Collection[share], id string, amount decimal.Decimal) error {
-	return to.Update(ctx, b.Writer(), orders.RowKey(id), func(s *share) error {
-		s.ID = id
-		s.Orders++
-		s.Revenue = s.Revenue.Add(amount)
-		return nil
-	})
 }

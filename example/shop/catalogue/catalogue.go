@@ -34,9 +34,12 @@ type listed struct {
 	Priced      string `json:"priced"`
 }
 
+// Clone lets a batch keep products as Go values; see view.Collection.
+func (l listed) Clone() listed { return l }
+
 // stamp is text that sorts lines by time, then by invoice, then by place in it.
 func stamp(p orders.Placed, line int) string {
-	return fmt.Sprintf("%s %s %06d", p.Date.UTC().Format("2006-01-02T15:04:05.000000"), p.Number, line)
+	return fmt.Sprintf("%s %s %06d", p.Date.UTC().Format("2006-01-02T15:04:05.000000"), p.Number, p.Before+line)
 }
 
 // seen returns the product after one more line.

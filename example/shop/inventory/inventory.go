@@ -24,6 +24,9 @@ type Stock struct {
 	Returned api.Integer `json:"returned" doc:"Units that came back."`
 }
 
+// Clone lets a batch keep movements as Go values; see view.Collection.
+func (s Stock) Clone() Stock { return s }
+
 func newStock() *view.Collection[Stock] { return view.NewCollection[Stock]("stock") }
 
 // Projection folds the log of the orders into the movements.

@@ -18,7 +18,9 @@
 //	return.accepted, invoice.rejected stream return-NUMBER
 //	invoice.rejected                  stream rejection-NUMBER, of neither kind
 //
-// Their time is the date of the invoice. Amounts are exact decimals in text.
+// Their time is the date of the invoice. Amounts are exact decimals in text. An
+// invoice is one event; only when its lines are more than an event can hold, they
+// go on in further events of the same type, in the same append.
 //
 // # The same invoice twice
 //

@@ -27,17 +27,24 @@ type Bill struct {
 	Source string `json:"source,omitempty"`
 	// Content identifies what the invoice said, to recognise it.
 	Content string `json:"content"`
+	// Before is how many lines of the invoice are in the events before this one. It
+	// is 0 in the first event, which is the only one unless the invoice is very long.
+	Before int `json:"before,omitempty"`
 }
 
-// Placed says that a customer ordered. Items is never empty.
+// First reports whether this is the first event of its invoice.
+func (b Bill) First() bool { return b.Before == 0 }
+
+// Placed says that a customer ordered. The Items of the first event are never
+// empty.
 type Placed struct {
 	Bill
 	Items   []Item    `json:"items"`
 	Refused []Refusal `json:"refused,omitempty"`
 }
 
-// Returned says that goods came back. Items is never empty; their quantities are
-// below 0.
+// Returned says that goods came back. The Items of the first event are never empty;
+// their quantities are below 0.
 type Returned struct {
 	Bill
 	Items   []Item    `json:"items"`
@@ -66,10 +73,10 @@ type Refusal struct {
 	Reason string `json:"reason"`
 }
 
-// Total returns what the order costs.
+// Total returns what the items cost.
 func (p Placed) Total() decimal.Decimal { return total(p.Items) }
 
-// Refund returns what the customer gets back, above 0.
+// Refund returns what the customer gets back for the items, above 0.
 func (r Returned) Refund() decimal.Decimal { return total(r.Items).Neg() }
 
 func total(items []Item) decimal.Decimal {

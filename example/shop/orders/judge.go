@@ -9,7 +9,8 @@ import (
 // Verdict is what the rules make of an invoice.
 type Verdict struct {
 	Bill
-	// Fact is the one event that follows: a Placed, a Returned or a Rejected.
+	// Fact is what follows: a Placed, a Returned or a Rejected. It is stored as one
+	// event, or as several if it has very many lines.
 	Fact any
 }
 
@@ -21,7 +22,7 @@ func Judge(inv Invoice) Verdict {
 	}
 	kind := KindOf(inv.Number)
 	if kind == Neither {
-		return reject(bill, inv, fmt.Sprintf("number %q starts neither with a digit nor with C", inv.Number))
+		return reject(bill, inv, fmt.Sprintf("number %.100q starts neither with a digit nor with C", inv.Number))
 	}
 	date, err := readDate(inv.Date)
 	if err != nil {
@@ -53,11 +54,11 @@ func reject(bill Bill, inv Invoice, reason string) Verdict {
 func readDate(text string) (time.Time, error) {
 	date, err := time.Parse(time.RFC3339, text)
 	if err != nil {
-		return time.Time{}, fmt.Errorf("date %q cannot be read", text)
+		return time.Time{}, fmt.Errorf("date %.100q cannot be read", text)
 	}
 	date = date.UTC().Truncate(time.Microsecond)
 	if date.Year() < 1 || date.Year() > 9999 || date.IsZero() {
-		return time.Time{}, fmt.Errorf("date %q is out of range", text)
+		return time.Time{}, fmt.Errorf("date %.100q is out of range", text)
 	}
 	return date, nil
 }

@@ -2,6 +2,7 @@ package orders
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/shopspring/decimal"
 
@@ -31,9 +32,15 @@ type Order struct {
 func (o Order) Apply(event any) Order {
 	switch e := event.(type) {
 	case Placed:
-		return Order{Bill: e.Bill, Status: StatusAccepted, Items: e.Items, Refused: e.Refused}
+		if e.First() {
+			o = Order{Bill: e.Bill, Status: StatusAccepted}
+		}
+		o.Items, o.Refused = slices.Concat(o.Items, e.Items), slices.Concat(o.Refused, e.Refused)
 	case Rejected:
-		return Order{Bill: e.Bill, Status: StatusRejected, Refused: e.Refused, Reason: e.Reason}
+		if e.First() {
+			o = Order{Bill: e.Bill, Status: StatusRejected, Reason: e.Reason}
+		}
+		o.Refused = slices.Concat(o.Refused, e.Refused)
 	}
 	return o
 }
@@ -60,9 +67,15 @@ type Return struct {
 func (r Return) Apply(event any) Return {
 	switch e := event.(type) {
 	case Returned:
-		return Return{Bill: e.Bill, Status: StatusAccepted, Items: e.Items, Refused: e.Refused}
+		if e.First() {
+			r = Return{Bill: e.Bill, Status: StatusAccepted}
+		}
+		r.Items, r.Refused = slices.Concat(r.Items, e.Items), slices.Concat(r.Refused, e.Refused)
 	case Rejected:
-		return Return{Bill: e.Bill, Status: StatusRejected, Refused: e.Refused, Reason: e.Reason}
+		if e.First() {
+			r = Return{Bill: e.Bill, Status: StatusRejected, Reason: e.Reason}
+		}
+		r.Refused = slices.Concat(r.Refused, e.Refused)
 	}
 	return r
 }
@@ -80,7 +93,7 @@ func Accept(v Verdict) aggregate.Decide[Return] {
 func once(known Bill, v Verdict) ([]any, error) {
 	switch known.Content {
 	case "":
-		return []any{v.Fact}, nil
+		return events(v.Fact), nil
 	case v.Content:
 		return nil, nil
 	default:

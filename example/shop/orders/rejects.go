@@ -37,7 +37,7 @@ func RejectsProjection() *projection.Definition {
 	d := projection.Define("rejects", Types, &projection.Options{Collections: []projection.Collection{rows}})
 	put := func(ctx context.Context, b *projection.Batch, bill Bill, refused []Refusal) error {
 		for i, r := range refused {
-			key := fmt.Sprintf("%s/%06d", Key(bill.Number), i)
+			key := fmt.Sprintf("%s/%06d", Key(bill.Number), bill.Before+i)
 			if err := rows.Put(ctx, b.Writer(), key, Reject{bill.Source, bill.Number, r.Line, r.Reason}); err != nil {
 				return err
 			}

@@ -161,6 +161,7 @@ func (d *demo) work(ctx context.Context, addr string, month *retail.File, damage
 	if err != nil {
 		return fmt.Errorf("demo: %w", err)
 	}
+	s.refuse(done.refused)
 	s.measure(done.took, time.Since(start))
 	if err := d.writeRejects(ctx, client, end, append(done.refused, cutRows(damage)...)); err != nil {
 		return err

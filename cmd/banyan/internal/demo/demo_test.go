@@ -461,6 +461,51 @@ func TestNumberTakenByOtherContent(t *testing.T) {
 	}
 }
 
+// Every invoice of a file is an order, a return or rejected, however long it is:
+// longer than an event may be, or even than a request.
+func TestEveryInvoiceIsCountedOnce(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	var text strings.Builder
+	text.WriteString("InvoiceNo,StockCode,Description,Quantity,InvoiceDate,UnitPrice,CustomerID,Country\n")
+	long := func(number string, lines, quantity, description int) {
+		for i := range lines {
+			fmt.Fprintf(&text, "%s,%d,%s,%d,2010-12-01 08:26:00,0.01,,France\n", number, i%100, strings.Repeat("x", description), quantity)
+		}
+	}
+	long("1", 3, 1, 10)
+	long("2", 25_000, 1, 35)
+	long("C3", 25_000, -1, 35)
+	long("A4", 25_000, 1, 35)
+	long("5", 18, 1, 1_000_000)
+	data := filepath.Join(dir, "long.csv")
+	if err := os.WriteFile(data, []byte(text.String()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	stdout, _, err := run(t.Context(), "--data", data, "--dir", dir, "--json", "--exit")
+	if err == nil || !strings.Contains(err.Error(), "18 rows were refused") {
+		t.Errorf("error %v, want one about the 18 rows of invoice 5, which no request can hold", err)
+	}
+	got := struct {
+		Orders   int `json:"orders"`
+		Returns  int `json:"returns"`
+		Rejected int `json:"invoices_rejected"`
+		Accepted int `json:"lines_accepted"`
+		Refused  int `json:"lines_rejected"`
+	}{}
+	if err := json.Unmarshal([]byte(stdout.String()), &got); err != nil {
+		t.Fatalf("stdout %q: %v", stdout, err)
+	}
+	want := got
+	want.Orders, want.Returns, want.Rejected, want.Accepted, want.Refused = 2, 1, 2, 50_003, 25_018
+	if got != want {
+		t.Errorf("totals %+v, want %+v", got, want)
+	}
+	if n := len(rejectsIn(t, dir)); n != want.Refused {
+		t.Errorf("rejects.csv has %d rows, want %d", n, want.Refused)
+	}
+}
+
 func TestServesUntilStopped(t *testing.T) {
 	t.Parallel()
 	taken, err := net.Listen("tcp", "127.0.0.1:0")

@@ -15,6 +15,7 @@ import (
 	"unicode"
 
 	"github.com/banyanhq/banyan/example/shop/analytics"
+	"github.com/banyanhq/banyan/example/shop/retail"
 )
 
 // summary is what the command prints; its JSON is an interface for programs.
@@ -83,6 +84,17 @@ func (c *client) summary(ctx context.Context, e end) (*summary, error) {
 		s.TopProducts = append(s.TopProducts, ranked{i.ID, i.Units})
 	}
 	return s, nil
+}
+
+// refuse counts the invoices in that the shop did not record in this run, and that
+// no read model knows of.
+func (s *summary) refuse(rows []retail.Reject) {
+	invoices := map[string]bool{}
+	for _, r := range rows {
+		invoices[r.Invoice] = true
+	}
+	s.InvoicesRejected += int64(len(invoices))
+	s.LinesRejected += int64(len(rows))
 }
 
 // measure adds how fast it was: took has the time of each answered request,
