@@ -188,8 +188,8 @@ func FuzzLoad(f *testing.F) {
 	f.Add("store: mem:\nlisten: :80\n")
 	f.Add("settings: {a: b}\n--- \n")
 	f.Add("drain_delay: &a 5s\ndir: *a\n")
+	file := filepath.Join(f.TempDir(), "c.yaml") // one for all runs: a folder each would take most of the time
 	f.Fuzz(func(t *testing.T, text string) {
-		file := filepath.Join(t.TempDir(), "c.yaml")
 		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}

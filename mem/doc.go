@@ -3,14 +3,21 @@
 // as short as it can be, so that its correctness can be seen by reading it; the
 // other back ends are compared with it on random sequences of calls.
 //
-// Guarantees are those of package store, except that nothing survives the
-// process. Order: positions are 1, 2, 3 … in the order in which appends arrive.
-// Concurrency: all methods may be called from any number of goroutines; one lock
-// makes every append one step for all readers. Failure: a call fails only when
-// its request is wrong, its context has ended, or the DB is closed; never with
-// an unknown outcome.
-//
 //	db := mem.Open()
 //	defer db.Close()
-//	st, err := db.Store(nil)
+//	orders, err := db.Store(nil)
+//
+// Guarantees are those of package store, except that nothing survives the
+// process and no other process takes part. There is no transaction of the user's
+// to append in.
+//
+// Order. Positions are 1, 2, 3 … in the order in which appends arrive, and are
+// in their answers.
+//
+// Concurrency. All methods may be called from any number of goroutines. One lock
+// makes every append one step for all readers. Batches of views take turns;
+// readers see all of a batch or nothing.
+//
+// Failure. A call fails only when its request is wrong, its context has ended,
+// or the DB is closed; never with an unknown outcome.
 package mem

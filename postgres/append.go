@@ -175,7 +175,7 @@ func (b *backend) decide(ctx context.Context, s session, commits []store.Commit,
 			return d, nil
 		}
 	}
-	return s.decide(ctx, commits)
+	return decideSure(ctx, s, commits)
 }
 
 // assume returns the heads that need no query, and the streams that do. A
@@ -196,25 +196,6 @@ func (b *backend) assume(commits []store.Commit) (heads map[string]store.Head, m
 		}
 	}
 	return heads, missing
-}
-
-// decide asks the database for all that matters. The order counts: an event id
-// that is not found after the heads were read was not stored when they were, so
-// a repetition is never taken for a conflict.
-func (s session) decide(ctx context.Context, commits []store.Commit) (store.Decision, error) {
-	heads := make(map[string]store.Head, len(commits))
-	if err := s.heads(ctx, store.Streams(commits), heads); err != nil {
-		return store.Decision{}, err
-	}
-	records, err := s.lookup(ctx, store.IDs(commits))
-	if err != nil {
-		return store.Decision{}, err
-	}
-	known := make(map[string]store.Record, len(records))
-	for i := range records {
-		known[records[i].ID] = records[i]
-	}
-	return store.Decide(commits, heads, known), nil
 }
 
 // heads adds the ends of the streams to a map.

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -67,46 +68,152 @@ func TestInTx(t *testing.T) {
 	}
 }
 
-// TestAppendTxRefused: a conflict leaves the transaction usable, at every
+// TestAppendTxRefused: a refused append leaves the transaction usable, at every
 // isolation level, and what follows in it is stored.
 func TestAppendTxRefused(t *testing.T) {
 	t.Parallel()
-	for _, level := range []pgx.TxIsoLevel{pgx.ReadCommitted, pgx.RepeatableRead, pgx.Serializable} {
-		t.Run(string(level), func(t *testing.T) {
-			t.Parallel()
-			db, s, dsn := setup(t)
-			conn := connect(t, dsn)
-			tx, err := conn.BeginTx(t.Context(), pgx.TxOptions{IsoLevel: level})
-			if err != nil {
-				t.Fatal(err)
-			}
-			if _, err := db.AppendTx(t.Context(), tx, to("a", store.NoStream, named("a1"))); err != nil {
-				t.Fatal(err)
-			}
-			// Somebody else is faster in another stream, after the snapshot.
-			if _, err := s.Append(t.Context(), "b", store.NoStream, named("b1")); err != nil {
-				t.Fatal(err)
-			}
-			if _, err := db.AppendTx(t.Context(), tx, to("b", store.NoStream, named("b2"))); !errors.Is(err, banyan.ErrConflict) {
-				t.Errorf("append after somebody else's: %v; want a conflict", err)
-			}
-			r, err := db.AppendTx(t.Context(), tx, to("a", store.Exact(1), named("a2")))
-			if err != nil || r.Revision() != 2 {
-				t.Fatalf("append to the transaction's own stream: revision %d, %v", r.Revision(), err)
-			}
-			again, err := db.AppendTx(t.Context(), tx, to("a", store.NoStream, named("a1")))
-			if err != nil || !again.Duplicate {
-				t.Errorf("repeated append: duplicate %v, %v", again.Duplicate, err)
-			}
-			if err := tx.Commit(t.Context()); err != nil {
-				t.Fatal(err)
-			}
-			report, err := s.Verify(t.Context(), nil)
-			if err != nil || !report.OK() || report.Events != 3 {
-				t.Errorf("verify: %+v, %v; want 3 events", report, err)
-			}
-		})
+	p := newPlaces(t)
+	for driver, begin := range drivers {
+		for _, level := range []string{"read committed", "repeatable read", "serializable"} {
+			t.Run(driver+", "+level, func(t *testing.T) {
+				t.Parallel()
+				db := open(t, p.dsn, &postgres.Options{Schema: p.fresh(t)})
+				s, err := db.Store(nil)
+				if err != nil {
+					t.Fatal(err)
+				}
+				tx := begin(t, db, p.dsn, level)
+				if _, err := tx.append(to("a", store.NoStream, named("a1"))); err != nil {
+					t.Fatal(err)
+				}
+				// Somebody else is faster in another stream, after the snapshot.
+				if _, err := s.Append(t.Context(), "b", store.NoStream, named("b1")); err != nil {
+					t.Fatal(err)
+				}
+				_, err = tx.append(to("b", store.NoStream, named("b2")))
+				var known *store.ConflictError
+				if !errors.Is(err, banyan.ErrConflict) || errors.As(err, &known) != (level == "read committed") {
+					t.Errorf("append after somebody else's: %v; want a conflict, and at read committed with the revision", err)
+				}
+				if _, err := tx.append(to("c", store.NoStream, named("a1"), named("c1"))); !errors.Is(err, banyan.ErrExists) {
+					t.Errorf("append with a taken id: %v; want it refused as one that exists", err)
+				}
+				r, err := tx.append(to("a", store.Exact(1), named("a2")))
+				if err != nil || r.Revision() != 2 {
+					t.Fatalf("append to the transaction's own stream: revision %d, %v", r.Revision(), err)
+				}
+				for _, expect := range []store.Expect{store.NoStream, store.Any} { // one that does not hold any more, one that does
+					again, err := tx.append(to("a", expect, named("a1")))
+					if err != nil || !again.Duplicate || again.Revision() != 1 {
+						t.Errorf("repeated append that expects %v: duplicate %v, revision %d, %v; want the first result", expect, again.Duplicate, again.Revision(), err)
+					}
+				}
+				if err := tx.commit(); err != nil {
+					t.Fatal(err)
+				}
+				report, err := s.Verify(t.Context(), nil)
+				if err != nil || !report.OK() || report.Events != 3 {
+					t.Errorf("verify: %+v, %v; want 3 events", report, err)
+				}
+			})
+		}
 	}
+}
+
+// TestAppendTxWaits: an append to a stream that another transaction holds waits
+// for it, and then comes behind its event or, at levels that cannot see it, is
+// told to run again.
+func TestAppendTxWaits(t *testing.T) {
+	t.Parallel()
+	for driver, begin := range drivers {
+		for _, level := range []string{"read committed", "repeatable read"} {
+			t.Run(driver+", "+level, func(t *testing.T) {
+				t.Parallel()
+				db, s, dsn := setup(t)
+				first, second := begin(t, db, dsn, level), begin(t, db, dsn, level)
+				if _, err := first.append(to("a", store.Any, named("1"))); err != nil {
+					t.Fatal(err)
+				}
+				type answer struct {
+					store.Result
+					err error
+				}
+				told := make(chan answer, 1)
+				go func() {
+					r, err := second.append(to("a", store.Any, named("2")))
+					told <- answer{r, err}
+				}()
+				untilBlocked(t, dsn)
+				if err := first.commit(); err != nil {
+					t.Fatal(err)
+				}
+				got, stored := <-told, int64(2)
+				if level == "read committed" {
+					if got.err != nil || got.Revision() != 2 {
+						t.Errorf("the second append: revision %d, %v; want 2", got.Revision(), got.err)
+					}
+				} else if stored = 1; !errors.Is(got.err, banyan.ErrConflict) || !strings.Contains(got.err.Error(), "run it again") {
+					t.Errorf("the second append: revision %d, %v; want a conflict that asks to run the transaction again", got.Revision(), got.err)
+				}
+				if err := second.commit(); err != nil {
+					t.Fatal(err)
+				}
+				report, err := s.Verify(t.Context(), nil)
+				if err != nil || !report.OK() || report.Events != stored {
+					t.Errorf("verify: %+v, %v; want %d events", report, err, stored)
+				}
+			})
+		}
+	}
+}
+
+// untilBlocked waits until a session of the database waits for a lock.
+func untilBlocked(t testing.TB, dsn string) {
+	t.Helper()
+	conn := connect(t, dsn)
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for blocked := false; !blocked; <-tick.C {
+		err := conn.QueryRow(t.Context(), `select exists (select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock')`).Scan(&blocked)
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// TestAppendTxTooLate: in a transaction that has ended or failed nothing can be
+// appended, and the error says that it is of no use to try again.
+func TestAppendTxTooLate(t *testing.T) {
+	t.Parallel()
+	db, s, dsn := setup(t)
+	for driver, begin := range drivers {
+		for name, spoil := range map[string]func(own) error{
+			"committed":    func(tx own) error { return tx.commit() },
+			"ended in SQL": func(tx own) error { return tx.exec(`rollback`) },
+			"failed": func(tx own) error {
+				if tx.exec(`select 1/0`) == nil {
+					return errors.New("a division by zero succeeded")
+				}
+				return nil
+			},
+		} {
+			t.Run(driver+", "+name, func(t *testing.T) {
+				t.Parallel()
+				tx := begin(t, db, dsn, "read committed")
+				if err := spoil(tx); err != nil {
+					t.Fatal(err)
+				}
+				if _, err := tx.append(to("a", store.Any, banyan.Event{Type: "happened", Data: []byte("1")})); !errors.Is(err, banyan.ErrInvalid) {
+					t.Errorf("append: %v; want an error of kind invalid", err)
+				}
+			})
+		}
+	}
+	t.Cleanup(func() { // after the subtests
+		if head, err := s.Head(context.WithoutCancel(t.Context())); err != nil || head != 0 {
+			t.Errorf("head is %d, %v; want nothing stored", head, err)
+		}
+	})
 }
 
 // TestBusy: in a group only the commit that a foreign transaction concerns is

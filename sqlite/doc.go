@@ -18,7 +18,12 @@
 // that up, and the promises of the roles then say so.
 //
 // Order. Positions are 1, 2, 3 … without gaps. They are given inside the
-// transaction of the append, which SQLite runs one at a time.
+// transaction of the append, which SQLite runs one at a time, and are in its
+// answer.
+//
+// The user's own transactions. [DB.InTx] and [DB.AppendTx] store events together
+// with the user's own rows, both or neither; [TxOf] is the way from a
+// projection's batch. An append that is refused leaves the transaction as it was.
 //
 // Concurrency. All methods may be called from any number of goroutines, and
 // several processes may open one file. There is one writer at a time, in the
