@@ -26,6 +26,9 @@ const (
 )
 
 func newLoopMount(dir string) (*loopMount, error) {
+	if os.Geteuid() != 0 {
+		return nil, skipError("power cuts need root")
+	}
 	m := &loopMount{image: filepath.Join(dir, "disk.img"), path: filepath.Join(dir, "disk")}
 	if err := os.Mkdir(m.path, 0o755); err != nil { //nolint:gosec // the server runs as another user
 		return nil, err
@@ -36,16 +39,16 @@ func newLoopMount(dir string) (*loopMount, error) {
 	if err := os.Truncate(m.image, 2<<30); err != nil {
 		return nil, err
 	}
-	if err := command("mkfs.ext4", "-q", "-F", m.image); err != nil {
+	if err := tool("mkfs.ext4", "-q", "-F", m.image); err != nil {
 		return nil, err
 	}
-	if err := os.Chmod(dir, 0o755); err != nil { //nolint:gosec // the server runs as another user
-		return nil, err
+	if err := m.mount(); err != nil {
+		return nil, skipError(err.Error())
 	}
-	return m, m.mount()
+	return m, nil
 }
 
-func (m *loopMount) mount() error { return command("mount", "-o", "loop", m.image, m.path) }
+func (m *loopMount) mount() error { return tool("mount", "-o", "loop", m.image, m.path) }
 
 func (m *loopMount) cut() error {
 	f, err := os.Open(m.path)
@@ -62,7 +65,7 @@ func (m *loopMount) cut() error {
 
 // again unmounts what was cut and mounts it as after a restart.
 func (m *loopMount) again() error {
-	if err := m.unmount(); err != nil {
+	if err := unmount(m.path); err != nil {
 		return err
 	}
 	return m.mount()
@@ -70,10 +73,10 @@ func (m *loopMount) again() error {
 
 // unmount tries for a while: the kernel lets go of the files of a killed process
 // a little after the process is gone.
-func (m *loopMount) unmount() error {
+func unmount(path string) error {
 	var err error
 	for range 100 {
-		if err = command("umount", m.path); err == nil {
+		if err = tool("umount", path); err == nil {
 			return nil
 		}
 		time.Sleep(100 * time.Millisecond)
@@ -81,11 +84,46 @@ func (m *loopMount) unmount() error {
 	return err
 }
 
-func (m *loopMount) close() error { return errors.Join(m.unmount(), os.Remove(m.image)) }
+func (m *loopMount) close() error { return errors.Join(unmount(m.path), os.Remove(m.image)) }
 
-func command(name string, args ...string) error {
+// tmpfs is a small file system in memory.
+type tmpfs struct{ path string }
+
+func newTmpfs(path string, size int) (*tmpfs, error) {
+	if os.Geteuid() != 0 {
+		return nil, skipError("a file system of a given size needs root")
+	}
+	if err := os.Mkdir(path, 0o755); err != nil { //nolint:gosec // the server runs as another user
+		return nil, err
+	}
+	if err := syscall.Mount("tmpfs", path, "tmpfs", 0, fmt.Sprintf("size=%d", size)); err != nil {
+		return nil, skipError(fmt.Sprintf("mount a tmpfs: %v", err))
+	}
+	return &tmpfs{path: path}, nil
+}
+
+func (m *tmpfs) close() error { return unmount(m.path) }
+
+func tool(name string, args ...string) error {
 	if out, err := exec.Command(name, args...).CombinedOutput(); err != nil {
 		return fmt.Errorf("%s %v: %w: %s", name, args, err, out)
 	}
 	return nil
+}
+
+// freeSpace returns how many bytes can still be written.
+func freeSpace(path string) (int, error) {
+	var s syscall.Statfs_t
+	err := syscall.Statfs(path, &s)
+	return int(s.Bavail) * int(s.Bsize), err
+}
+
+// giveTo gives a folder to the owner of another.
+func giveTo(path, like string) error {
+	info, err := os.Stat(like)
+	if err != nil {
+		return err
+	}
+	owner := info.Sys().(*syscall.Stat_t)
+	return os.Chown(path, int(owner.Uid), int(owner.Gid))
 }

@@ -5,7 +5,8 @@
 //
 // The model knows appends of one event to one stream or two, with every kind of
 // expectation and with repetitions, and reads of a stream. A call whose outcome
-// is unknown may take effect at any later moment or never.
+// is unknown may take effect at any later moment or never. Streams is the same
+// model for long histories in which each call is about one stream.
 package linear
 
 import (
@@ -136,11 +137,15 @@ const searchTime = time.Minute
 
 // Result searches for an order that explains a history.
 func Result(history []storetest.Operation) porcupine.CheckResult {
+	return porcupine.CheckOperationsTimeout(Model(), operations(history), searchTime)
+}
+
+func operations(history []storetest.Operation) []porcupine.Operation {
 	ops := make([]porcupine.Operation, len(history))
 	for i, op := range history {
 		ops[i] = porcupine.Operation{ClientId: op.Client, Input: op.Input, Call: op.Call, Output: op.Output, Return: op.Return}
 	}
-	return porcupine.CheckOperationsTimeout(Model(), ops, searchTime)
+	return ops
 }
 
 // Load is what the clients do.
