@@ -81,11 +81,13 @@ func classify(err error) error {
 }
 
 // classifyServer: an error that the server reports has rolled the statement
-// back, whatever it is. Only the end of the whole session may hide a commit.
+// back, whatever it is. Only the end of the whole session may hide a commit: a
+// server that cannot write its log panics, and after recovery the commit may be
+// there (https://wiki.postgresql.org/wiki/Fsync_Errors).
 func classifyServer(err error, pg *pgconn.PgError) error {
 	kind := banyan.ErrUnavailable
 	switch {
-	case pg.Code == codeShutdown || pg.Code == codeCrash:
+	case endsSession(err, pg):
 		return err
 	case pg.Code == codeDenied || strings.HasPrefix(pg.Code, "28"):
 		kind = banyan.ErrDenied
@@ -103,6 +105,15 @@ func classifyServer(err error, pg *pgconn.PgError) error {
 		return fmt.Errorf("%w: the server's disk is full: %w", kind, err)
 	}
 	return fmt.Errorf("%w: %w", kind, err)
+}
+
+// endsSession reports whether the error ended a session that had begun. A
+// connection that was refused is another thing: nothing was sent on it.
+func endsSession(err error, pg *pgconn.PgError) bool {
+	var refused *pgconn.ConnectError
+	severity := pg.SeverityUnlocalized
+	return pg.Code == codeShutdown || pg.Code == codeCrash || severity == "PANIC" ||
+		(severity == "FATAL" && !errors.As(err, &refused))
 }
 
 // classifyRead gives the error of a read its kind: a read has no unknown outcome.

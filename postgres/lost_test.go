@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgproto3"
 
 	"github.com/banyanhq/banyan"
 	"github.com/banyanhq/banyan/internal/pgtest"
@@ -22,6 +23,7 @@ import (
 type relay struct {
 	listener net.Listener
 	deaf     atomic.Bool // new connections are accepted and never answered
+	panics   atomic.Bool // the next answer of the server becomes a panic
 
 	mu    sync.Mutex
 	conns []net.Conn // guarded by mu
@@ -68,12 +70,32 @@ func (r *relay) serve(conn net.Conn, behind string) {
 		return
 	}
 	r.keep(server)
-	for _, way := range [][2]net.Conn{{conn, server}, {server, conn}} {
-		r.ended.Go(func() {
-			_, _ = io.Copy(way[0], way[1])
-			_ = way[0].Close()
-		})
+	r.ended.Go(func() {
+		_, _ = io.Copy(server, conn)
+		_ = server.Close()
+	})
+	r.ended.Go(func() {
+		_, _ = io.Copy(answers{r, conn}, server)
+		_ = conn.Close()
+	})
+}
+
+// answers passes on what the server says.
+type answers struct {
+	r  *relay
+	to net.Conn
+}
+
+func (a answers) Write(b []byte) (int, error) {
+	if !a.r.panics.CompareAndSwap(true, false) {
+		return a.to.Write(b)
 	}
+	panicked := pgproto3.ErrorResponse{Severity: "PANIC", SeverityUnlocalized: "PANIC", Code: "58030", Message: "could not fdatasync file"}
+	text, err := panicked.Encode(nil)
+	if err == nil {
+		_, err = a.to.Write(text)
+	}
+	return 0, errors.Join(err, io.ErrClosedPipe)
 }
 
 func (r *relay) keep(c net.Conn) {
@@ -150,5 +172,28 @@ func TestLostConnections(t *testing.T) {
 			}
 		}
 		r.cut()
+	}
+}
+
+// TestPanicIsUnknown: a server that panics while it commits may have kept the
+// commit; sending it again finds out.
+func TestPanicIsUnknown(t *testing.T) {
+	t.Parallel()
+	r, dsn := newRelay(t, pgtest.Database(t))
+	s, err := open(t, dsn, nil).Store(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Append(t.Context(), "a", store.NoStream, named("1")); err != nil {
+		t.Fatal(err)
+	}
+	r.panics.Store(true)
+	_, err = s.Append(t.Context(), "a", store.Exact(1), named("2"))
+	if !errors.Is(err, banyan.ErrUnknown) || errors.Is(err, banyan.ErrUnavailable) {
+		t.Fatalf("the commit was done and the answer was a panic: %v; want kind %q", err, banyan.ErrUnknown)
+	}
+	again, err := s.Append(t.Context(), "a", store.Exact(1), named("2"))
+	if err != nil || !again.Duplicate || again.Events[0].Revision != 2 {
+		t.Errorf("sent again: %+v, %v; want what the first one stored", again, err)
 	}
 }
