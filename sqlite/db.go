@@ -131,6 +131,9 @@ func (db *DB) prepare(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := syncFolder(filepath.Dir(db.path)); err != nil {
+		return err
+	}
 	c, err := db.dial(false, checkpointBusy)
 	if err != nil {
 		return classify(err)
