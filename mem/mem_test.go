@@ -10,6 +10,7 @@ import (
 
 	"github.com/banyanhq/banyan"
 	"github.com/banyanhq/banyan/internal/linear"
+	"github.com/banyanhq/banyan/internal/long"
 	"github.com/banyanhq/banyan/mem"
 	"github.com/banyanhq/banyan/store"
 	"github.com/banyanhq/banyan/store/storetest"
@@ -48,6 +49,56 @@ func TestLinearizable(t *testing.T) {
 	t.Parallel()
 	linear.Check(t, backend, 150, 8)
 }
+
+// R10: two Stores of one DB that are used by turns mean what a single one means.
+func TestDifferential(t *testing.T) {
+	t.Parallel()
+	c := storetest.Comparison{
+		Open: func(t testing.TB) store.Backend {
+			db := open(t)
+			return &turns{Backend: db.Backend(), other: db.Backend()}
+		},
+		Reference: backend,
+		Sequences: long.Size(50, 5_000), Steps: 100, Seed: long.Seed(t),
+	}
+	storetest.Differential(t, c)
+	if !t.Failed() {
+		long.Report(t, "R10", "mem over two handles against mem: %d sequences of %d calls, 0 differences", c.Sequences, c.Steps)
+	}
+}
+
+// turns uses two back ends on the same events in turn.
+type turns struct {
+	store.Backend
+	other store.Backend
+	n     int
+}
+
+func (b *turns) next() store.Backend {
+	b.n++
+	if b.n%2 == 0 {
+		return b.other
+	}
+	return b.Backend
+}
+
+func (b *turns) Append(ctx context.Context, commits []store.Commit) ([]store.Outcome, error) {
+	return b.next().Append(ctx, commits)
+}
+
+func (b *turns) ReadStream(ctx context.Context, stream string, r store.Range) ([]store.Record, error) {
+	return b.next().ReadStream(ctx, stream, r)
+}
+
+func (b *turns) ReadAll(ctx context.Context, after banyan.Position, f store.Filter, limit int) ([]store.Record, banyan.Position, error) {
+	return b.next().ReadAll(ctx, after, f, limit)
+}
+
+func (b *turns) Lookup(ctx context.Context, ids []string) ([]store.Record, error) {
+	return b.next().Lookup(ctx, ids)
+}
+
+func (b *turns) Head(ctx context.Context) (banyan.Position, error) { return b.next().Head(ctx) }
 
 func open(t testing.TB) *mem.DB {
 	db := mem.Open()

@@ -1,13 +1,17 @@
 package postgres_test
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"testing"
 
+	"github.com/jackc/pgx/v5"
 	"go.uber.org/goleak"
 
 	"github.com/banyanhq/banyan/internal/linear"
+	"github.com/banyanhq/banyan/internal/long"
 	"github.com/banyanhq/banyan/internal/pgtest"
 	"github.com/banyanhq/banyan/mem"
 	"github.com/banyanhq/banyan/postgres"
@@ -100,13 +104,19 @@ func TestStore(t *testing.T) {
 	})
 }
 
+// R10: PostgreSQL means what mem means.
 func TestDifferential(t *testing.T) {
 	t.Parallel()
 	p := newPlaces(t)
-	storetest.Differential(t, storetest.Comparison{
-		Open:      func(t testing.TB) store.Backend { return p.store(t, p.fresh(t)) },
-		Reference: func(t testing.TB) store.Backend { return memory(t) },
-	})
+	c := storetest.Comparison{
+		Open:      func(t testing.TB) store.Backend { return p.store(t, p.passing(t)) },
+		Reference: memory,
+		Sequences: long.Size(12, 5_000), Steps: 100, Seed: long.Seed(t),
+	}
+	storetest.Differential(t, c)
+	if !t.Failed() {
+		long.Report(t, "R10", "postgres against mem: %d sequences of %d calls, 0 differences", c.Sequences, c.Steps)
+	}
 }
 
 func memory(t testing.TB) store.Backend {
@@ -121,4 +131,21 @@ func TestLinearizable(t *testing.T) {
 	t.Parallel()
 	p := newPlaces(t)
 	linear.Check(t, func(t testing.TB) store.Backend { return p.store(t, p.fresh(t)) }, 50, 4)
+}
+
+// passing returns the name of a new schema that is dropped at the end of the
+// test: thousands of them would make the server slow.
+func (p *places) passing(t testing.TB) string {
+	schema := p.fresh(t)
+	t.Cleanup(func() {
+		conn, err := pgx.Connect(context.Background(), p.dsn)
+		if err == nil {
+			_, err = conn.Exec(context.Background(), fmt.Sprintf("drop schema if exists %[1]s cascade; drop schema if exists %[1]s_views cascade", schema))
+			err = errors.Join(err, conn.Close(context.Background()))
+		}
+		if err != nil {
+			t.Errorf("drop schema %s: %v", schema, err)
+		}
+	})
+	return schema
 }

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/banyanhq/banyan/internal/linear"
+	"github.com/banyanhq/banyan/internal/long"
 	"github.com/banyanhq/banyan/mem"
 	"github.com/banyanhq/banyan/sqlite"
 	"github.com/banyanhq/banyan/store"
@@ -76,17 +77,22 @@ func TestStore(t *testing.T) {
 	storetest.Run(t, harness())
 }
 
-func TestSameAsMem(t *testing.T) {
+// R10: SQLite means what mem means.
+func TestDifferential(t *testing.T) {
 	t.Parallel()
-	storetest.Differential(t, storetest.Comparison{
+	c := storetest.Comparison{
 		Open: harness().Open,
 		Reference: func(t testing.TB) store.Backend {
 			db := mem.Open()
 			t.Cleanup(func() { _ = db.Close() })
 			return db.Backend()
 		},
-		Sequences: 10,
-	})
+		Sequences: long.Size(10, 5_000), Steps: 100, Seed: long.Seed(t),
+	}
+	storetest.Differential(t, c)
+	if !t.Failed() {
+		long.Report(t, "R10", "sqlite against mem: %d sequences of %d calls, 0 differences", c.Sequences, c.Steps)
+	}
 }
 
 func TestLinearizable(t *testing.T) {

@@ -3,6 +3,7 @@ package storetest
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"runtime"
 	"strings"
 	"sync"
@@ -40,6 +41,19 @@ func RunCheck(t testing.TB, h Harness, name string, limit time.Duration) string 
 func RunDifferential(t testing.TB, c Comparison, seed uint64, limit time.Duration) string {
 	t.Helper()
 	return record(t, limit, func(r testing.TB) { compare(r, c, seed) })
+}
+
+// RunMachine runs a machine for so many steps and returns how it failed, or "".
+func RunMachine(t testing.TB, h Harness, seed uint64, steps int, limit time.Duration) string {
+	t.Helper()
+	return record(t, limit, func(r testing.TB) {
+		rng := rand.New(rand.NewPCG(seed, 8))
+		m := NewMachine(r, h, func(_ string, n int) int { return rng.IntN(n) })
+		for range steps {
+			m.Step()
+		}
+		m.Check()
+	})
 }
 
 // record runs a test on a T of its own that only takes notes.

@@ -13,7 +13,9 @@
 // and runs in parallel with the others.
 //
 // [Differential] compares a back end with a reference on random sequences of
-// calls; package mem is the reference. [Recorder] records what concurrent
+// calls; package mem is the reference. [Machine] compares one with a model of
+// slices and maps, for libraries that search for the shortest sequence that
+// fails. [Recorder] records what concurrent
 // clients saw, for a check of linearizability.
 //
 // The package imports the standard library and the contract only.
