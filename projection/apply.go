@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 
 	"github.com/banyanhq/banyan"
 	"github.com/banyanhq/banyan/view"
@@ -72,58 +73,90 @@ func (r *Runner) advanceOne(ctx context.Context, token int64, s slice) error {
 	}
 }
 
-// apply writes the rows of a slice and the checkpoint behind it in one batch.
+// next returns the piece of the log that a generation lacks; a piece without
+// progress when there is none now. A generation that is not live goes no further
+// than the live one: only the live one runs effects, so an event that another had
+// handled before it became live would have none.
+func (r *Runner) next(ctx context.Context, s *state, g *generation) (slice, error) {
+	piece := slice{generation: g.Number, after: g.Position, next: g.Position}
+	limit, end := r.def.opts.BatchSize, banyan.Position(math.MaxInt64)
+	if g.Number != s.Active {
+		end = s.generation(s.Active).Position
+		limit = int(min(int64(limit)*8, int64(end-g.Position)))
+	}
+	if limit <= 0 {
+		return piece, nil
+	}
+	page, err := r.log.ReadPage(ctx, g.Position, r.filter, limit)
+	if err != nil {
+		return piece, err
+	}
+	piece.next, piece.events = min(page.Next, end), page.Events
+	for n := len(piece.events); n > 0 && piece.events[n-1].Position > end; n-- {
+		piece.events = piece.events[:n-1]
+	}
+	return piece, nil
+}
+
+// apply writes the rows of a slice and the checkpoint behind it in one batch. A
+// checkpoint that is not where the slice begins was moved by somebody who does
+// not lead (Switch), or by this runner in a commit whose answer was lost.
 func (r *Runner) apply(ctx context.Context, token int64, s slice) error {
 	return r.change(ctx, token, func(c *change) error {
-		g := c.state.generation(s.generation)
-		switch {
-		case g == nil:
-			return errStale
-		case g.Position == s.next:
-			return errLeave // a batch with an unknown outcome has happened after all
-		case g.Position != s.after:
+		g, live := c.state.generation(s.generation), c.state.generation(c.state.Active)
+		if g == nil || g.Position != s.after || (g != live && s.next > live.Position) {
 			return errStale
 		}
 		if err := c.fold(ctx, g, s); err != nil {
 			return err
 		}
 		g.Position = s.next
-		if g.Number == c.state.Active {
-			c.state.Effects = max(c.state.Effects, s.next)
-		}
 		return nil
 	})
 }
 
 // fold applies the events of a slice to a generation.
 func (c *change) fold(ctx context.Context, g *generation, s slice) error {
-	b := &Batch{writer: view.NewWriter(c.tx, g.Number)}
+	live := g.Number == c.state.Active
+	b := &Batch{writer: view.NewWriter(c.tx, g.Number), muted: !live}
 	for _, e := range s.events {
-		fresh := g.Number == c.state.Active && e.Position > c.state.Effects
 		parked, err := c.parkedKeys(ctx, g)
 		if err != nil {
 			return err
 		}
 		key := c.r.def.key(e)
 		if s.park != nil || parked.keys[key] {
-			if err := c.park(ctx, g, waiting(e, key, s, fresh)); err != nil {
-				return err
-			}
-			continue
+			err = c.park(ctx, g, waiting(e, key, s, live))
+		} else {
+			err = c.handle(ctx, b, g, e)
 		}
-		b.muted = !fresh
-		if err := c.r.def.handle(ctx, b, e); err != nil {
-			return c.blame(err)
+		if err != nil {
+			return err
 		}
-		g.Handled++
 	}
-	return c.complete(ctx, b)
+	return c.complete(ctx, b, g)
+}
+
+// handle applies one event to a generation.
+func (c *change) handle(ctx context.Context, b *Batch, g *generation, e banyan.Event) error {
+	b.silenced = false
+	if err := c.r.def.handle(ctx, b, e); err != nil {
+		return c.blame(err)
+	}
+	if b.silenced && g.Number != c.state.Active {
+		b.missed = append(b.missed, e.Position)
+	}
+	g.Handled++
+	return nil
 }
 
 // complete writes what the handlers left in the batch and runs their effects.
-func (c *change) complete(ctx context.Context, b *Batch) error {
+func (c *change) complete(ctx context.Context, b *Batch, g *generation) error {
 	if err := b.writer.Flush(ctx); err != nil {
 		return c.blame(err)
+	}
+	if err := c.markMissed(ctx, g, b.missed); err != nil {
+		return err
 	}
 	for _, effect := range b.effects {
 		if err := effect(ctx); err != nil {
@@ -142,10 +175,10 @@ func (c *change) blame(err error) error {
 	return &poison{err}
 }
 
-func waiting(e banyan.Event, key string, s slice, fresh bool) parkedRow {
+func waiting(e banyan.Event, key string, s slice, live bool) parkedRow {
 	row := parkedRow{
 		Key: key, Position: e.Position, EventID: e.ID, Type: e.Type, Stream: e.Stream,
-		Error: "waits for an earlier event of its key", Effects: fresh, Attempts: s.attempts,
+		Error: "waits for an earlier event of its key", Effects: live, Attempts: s.attempts,
 	}
 	if s.park != nil {
 		row.Error = plain(s.park.Error(), maxError)

@@ -82,7 +82,7 @@ func onDatabase(t *testing.T, again func() (database, error)) {
 		}
 	}
 	check("after a restart")
-	if _, err := r.Rebuild(t.Context()); err != nil {
+	if _, err := r.Rebuild(t.Context(), nil); err != nil {
 		t.Fatal(err)
 	}
 	f.activeIs(r, 2)
@@ -96,7 +96,7 @@ func onDatabase(t *testing.T, again func() (database, error)) {
 		t.Fatal(err)
 	}
 	check("after a retry")
-	if err := r.Switch(t.Context(), 1); err != nil {
+	if err := r.Switch(t.Context(), 1, nil); err != nil {
 		t.Fatal(err)
 	}
 	check("after the switch back")

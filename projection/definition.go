@@ -232,9 +232,11 @@ func (d *Definition) handlePayload(ctx context.Context, b *Batch, payload any, e
 
 // Batch is what handlers write with. It is for the call it was given to.
 type Batch struct {
-	writer  *view.Writer
-	muted   bool
-	effects []func(context.Context) error
+	writer   *view.Writer
+	muted    bool
+	silenced bool              // Effect was called while muted
+	missed   []banyan.Position // events of which that is so
+	effects  []func(context.Context) error
 }
 
 // Writer writes the collections of the generation.
@@ -248,16 +250,20 @@ func (b *Batch) Tx() view.Tx { return b.writer.Tx() }
 func (b *Batch) Generation() int { return b.writer.Generation() }
 
 // Effect has fn run once the rows of the batch are written and before they are
-// committed: an e-mail, a call to another service. It runs for the live
-// generation only, and only for events that no generation ran effects for, so
-// that neither a rebuild nor a switch repeats it. Around a crash it may run
-// again: use the event's id as the idempotency key. When it fails, the event has
-// failed. fn must not use the database of the batch, which is waiting for it.
+// committed: an e-mail, a call to another service. It runs when the live
+// generation handles the event, so that neither a rebuild nor a switch repeats it.
+// It may run again around a crash, or when another event of its batch fails: use
+// the event's id as the idempotency key. When it fails, the event has failed. fn
+// must not use the database of the batch, which is waiting for it.
+//
 // The first generation of a new projection is live from its first event: it runs
-// the effects of the whole log. An event that is parked in the live generation and
-// handled by a rebuilt one loses its effect: Retry its key before the switch.
+// the effects of the whole log. While an event is parked in the live generation
+// its effects wait with it, and a switch to a generation that has handled it
+// without them waits too: Retry its key, or force the switch and lose them.
 func (b *Batch) Effect(fn func(ctx context.Context) error) {
-	if !b.muted {
-		b.effects = append(b.effects, fn)
+	if b.muted {
+		b.silenced = true
+		return
 	}
+	b.effects = append(b.effects, fn)
 }

@@ -24,7 +24,9 @@
 // Generations. [Runner.Rebuild], or a raised Options.Version, builds new tables
 // from the start of the log beside the live ones, and switches readers over in
 // one batch when they have caught up. The generation before is kept, and kept up
-// to date, until [Runner.Drop]; [Runner.Switch] goes back to it.
+// to date, until [Runner.Drop]; [Runner.Switch] goes back to it. No generation is
+// ever ahead of the live one, which alone runs effects: so none is skipped by a
+// switch, and a switch that would lose those of a parked event waits for a person.
 //
 // Concurrency. Any number of runners of one projection, in any number of
 // processes, compete for a lease; one of them works. The lease uses no wall
@@ -33,7 +35,13 @@
 // runner that was paused and comes back writes nothing. All methods may be
 // called from any goroutine and, except for advancing, in any process.
 //
-// Failure. While a database does not answer, the runner tries again for ever,
-// more and more slowly. Run returns an error only for what trying again cannot
-// mend: a closed store, damaged bytes, tables that do not fit the code.
+// Operators. A [Remote] needs the database and a name, not the definition: it
+// reads how a projection is, and asks the runner that leads to rebuild, switch,
+// drop or retry. `banyan projection` is made of it.
+//
+// Failure. While a database does not answer, or Setup and its like fail without a
+// kind, the runner tries again for ever, more and more slowly, and Status says
+// why. Run returns an error only for what trying again cannot mend: a closed
+// store, damaged bytes, tables that do not fit the code, an error of Setup,
+// Activate or Teardown with a kind that is not [banyan.Retryable].
 package projection

@@ -107,7 +107,7 @@ func ExampleRunner_Rebuild() {
 		log.Fatal(err)
 	}
 
-	number, err := runner.Rebuild(ctx)
+	number, err := runner.Rebuild(ctx, nil)
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -55,6 +55,18 @@ func (f *faulty) kill() {
 	f.dead = true
 }
 
+func (f *faulty) dieAfter(calls int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.left = calls
+}
+
+func (f *faulty) isDead() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.dead
+}
+
 func (f *faulty) Get(ctx context.Context, table, key string) ([]byte, error) {
 	if err := f.point(); err != nil {
 		return nil, err

@@ -2,7 +2,6 @@ package projection
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 
@@ -15,6 +14,7 @@ import (
 // of the code was raised.
 func (r *Runner) begin(ctx context.Context) func(c *change) error {
 	return func(c *change) error {
+		c.state.Trouble = nil
 		if len(c.state.Generations) == 0 {
 			g, err := c.create(ctx)
 			if err != nil {
@@ -81,11 +81,16 @@ func (c *change) activate(ctx context.Context, number int) error {
 	if err := c.call(ctx, c.r.def.opts.Activate, number); err != nil {
 		return fmt.Errorf("activate generation %d: %w", number, err)
 	}
+	if err := c.handOver(ctx, number); err != nil {
+		return err
+	}
 	before := c.state.Active
-	c.state.Active = number
+	c.state.Active, c.state.Trouble = number, nil
 	if c.state.Building == number {
 		c.state.Building = 0
 	}
+	g := c.state.generation(number)
+	g.Hold, g.Waiting = false, ""
 	for _, g := range slices.Clone(c.state.Generations) {
 		if g.Number != number && g.Number != before && g.Number != c.state.Building {
 			if err := c.drop(ctx, g.Number); err != nil {
@@ -115,20 +120,16 @@ func (c *change) drop(ctx context.Context, number int) error {
 			return err
 		}
 	}
-	for g.ParkedEvents > 0 {
-		page, err := c.r.parked.Scan(ctx, c.own, exactly("owner", parkedOwner(c.r.def.name, number), 1000))
-		if err != nil {
-			return err
-		}
-		for _, item := range page.Items {
-			c.r.parked.Delete(ctx, c.own, item.Key)
-		}
-		if page.Next == nil {
-			break
+	if g.ParkedEvents > 0 {
+		for row, err := range c.r.parkedAfter(ctx, c.own, number, 0) {
+			if err != nil {
+				return err
+			}
+			c.r.parked.Delete(ctx, c.own, row.id())
 		}
 	}
 	if c.state.Building == number {
-		c.state.Building = 0
+		c.state.Building, c.state.Trouble = 0, nil
 	}
 	c.state.Generations = slices.DeleteFunc(c.state.Generations, func(g generation) bool { return g.Number == number })
 	return nil
@@ -181,168 +182,4 @@ func (r *Runner) held(s *state, g *generation) string {
 	default:
 		return ""
 	}
-}
-
-// finish switches to the generation that was built, once it is as far as the
-// live one. It waits for a person when that would hide rows: when a key is parked
-// there that is not parked in the live one.
-func (r *Runner) finish(ctx context.Context, token int64) error {
-	s := r.current()
-	if !s.caughtUp(s.Building) {
-		return nil
-	}
-	switched := 0
-	err := r.persist(ctx, "switch generations", func() error {
-		return r.change(ctx, token, func(c *change) error {
-			switched = 0
-			if !c.state.caughtUp(c.state.Building) {
-				return errLeave
-			}
-			worse, err := c.worse(ctx)
-			if err != nil {
-				return err
-			}
-			if worse {
-				return errLeave
-			}
-			switched = c.state.Building
-			return c.activate(ctx, c.state.Building)
-		})
-	})
-	if err == nil && switched > 0 {
-		r.opts.Logger.Info("projection switched", "projection", r.def.name, "generation", switched)
-	}
-	return err
-}
-
-// caughtUp reports whether a generation is as far as the live one.
-func (s *state) caughtUp(number int) bool {
-	g, live := s.generation(number), s.generation(s.Active)
-	return g != nil && live != nil && g.Position >= live.Position
-}
-
-// worse reports whether the generation that is built has a parked key which the
-// live one has not.
-func (c *change) worse(ctx context.Context) (bool, error) {
-	built, err := c.parkedKeys(ctx, c.state.generation(c.state.Building))
-	if err != nil {
-		return false, err
-	}
-	live, err := c.parkedKeys(ctx, c.state.generation(c.state.Active))
-	if err != nil {
-		return false, err
-	}
-	for key := range built.keys {
-		if !live.keys[key] {
-			return true, nil
-		}
-	}
-	return false, nil
-}
-
-// Rebuild starts a new generation from the beginning of the log, beside the live
-// one, and returns its number. The running runner builds it and switches readers
-// over when it has caught up. While one is being built, another is refused with
-// banyan.ErrExists; Drop abandons it.
-func (r *Runner) Rebuild(ctx context.Context) (int, error) {
-	number := 0
-	err := r.administer(ctx, func(c *change) error {
-		if c.state.Building != 0 {
-			return fmt.Errorf("%w: generation %d is being built", banyan.ErrExists, c.state.Building)
-		}
-		g, err := c.create(ctx)
-		if err != nil {
-			return err
-		}
-		number, c.state.Building = g.Number, g.Number
-		return nil
-	})
-	if err != nil {
-		return 0, fmt.Errorf("projection: rebuild %s: %w", r.def.name, err)
-	}
-	return number, nil
-}
-
-// Switch makes a kept generation the live one: back to the older one, or to one
-// that is being built and was held because keys are parked in it. It first
-// applies the events that the generation lacks, so that readers never go back in
-// time. Switching to the live generation does nothing.
-func (r *Runner) Switch(ctx context.Context, generation int) error {
-	for {
-		var lacks *slice
-		err := r.administer(ctx, func(c *change) error {
-			lacks = nil
-			g := c.state.generation(generation)
-			switch {
-			case g == nil:
-				return fmt.Errorf("generation %d: %w: it is not kept", generation, banyan.ErrNotFound)
-			case generation == c.state.Active:
-				return errLeave
-			case c.state.caughtUp(generation):
-				return c.activate(ctx, generation)
-			}
-			if why := r.held(c.state, g); why != "" {
-				return fmt.Errorf("generation %d: %w: it is behind the live one and %s", generation, banyan.ErrInvalid, why)
-			}
-			lacks = &slice{generation: generation, after: g.Position}
-			return errLeave
-		})
-		if err == nil && lacks != nil {
-			err = r.catchUp(ctx, *lacks)
-		}
-		if err != nil {
-			return fmt.Errorf("projection: switch %s: %w", r.def.name, err)
-		}
-		if lacks == nil {
-			return nil
-		}
-	}
-}
-
-// catchUp applies one page to a generation without the lease: the check of the
-// checkpoint inside the batch keeps it apart from the runner that leads.
-func (r *Runner) catchUp(ctx context.Context, s slice) error {
-	page, err := r.log.ReadPage(ctx, s.after, r.filter, r.def.opts.BatchSize*8)
-	if err != nil {
-		return err
-	}
-	s.next, s.events = page.Next, page.Events
-	if s.next == s.after {
-		return fmt.Errorf("generation %d: %w: it is behind the live one, and the log ends at position %d", s.generation, banyan.ErrCorrupt, s.after)
-	}
-	if err := r.advance(ctx, noToken, s); err != nil && !errors.Is(err, errStale) {
-		return err
-	}
-	return nil
-}
-
-// Drop removes a generation that is not live, with its tables: the older one, or
-// one that is being built, which is thereby abandoned.
-func (r *Runner) Drop(ctx context.Context, generation int) error {
-	err := r.administer(ctx, func(c *change) error {
-		switch {
-		case c.state.generation(generation) == nil:
-			return fmt.Errorf("generation %d: %w: it is not kept", generation, banyan.ErrNotFound)
-		case generation == c.state.Active:
-			return fmt.Errorf("generation %d: %w: it is the live one; switch to another first", generation, banyan.ErrInvalid)
-		}
-		return c.drop(ctx, generation)
-	})
-	if err != nil {
-		return fmt.Errorf("projection: drop a generation of %s: %w", r.def.name, err)
-	}
-	return nil
-}
-
-// administer changes the state for a person, and tells the runner in this
-// process, if one is running.
-func (r *Runner) administer(ctx context.Context, fn func(c *change) error) error {
-	err := r.change(ctx, noToken, func(c *change) error {
-		if c.state.Active == 0 {
-			return fmt.Errorf("%w: the projection has never run", banyan.ErrNotFound)
-		}
-		return fn(c)
-	})
-	r.nudge()
-	return err
 }

@@ -59,16 +59,16 @@ func TestRebuildUnderLoadThenSwitchAndBack(t *testing.T) {
 				seen = total.Orders
 			}
 		})
-		number, err := r.Rebuild(t.Context())
+		number, err := r.Rebuild(t.Context(), nil)
 		if err != nil || number != 2 {
 			t.Errorf("rebuild: got generation %d and error %v, want 2", number, err)
 		}
-		if _, err := r.Rebuild(t.Context()); !errors.Is(err, banyan.ErrExists) {
+		if _, err := r.Rebuild(t.Context(), nil); !errors.Is(err, banyan.ErrExists) {
 			t.Errorf("a second rebuild beside the first: got error %v, want one of kind already exists", err)
 		}
 		f.activeIs(r, 2)
 		f.keptAlike(r, s, "after the switch")
-		if err := r.Switch(t.Context(), 1); err != nil {
+		if err := r.Switch(t.Context(), 1, nil); err != nil {
 			t.Errorf("switch back: %v", err)
 		}
 		f.activeIs(r, 1)
@@ -104,14 +104,14 @@ func TestDropAndOlderGenerations(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f, s := setup(t), newSales()
 		r := f.runner(s.define(projection.Options{}), nil)
-		if _, err := r.Rebuild(t.Context()); !errors.Is(err, banyan.ErrNotFound) {
+		if _, err := r.Rebuild(t.Context(), nil); !errors.Is(err, banyan.ErrNotFound) {
 			t.Errorf("rebuild before the first run: got error %v, want one of kind not found", err)
 		}
 		f.fill(100)
 		f.start(r)
 		f.caughtUp(r)
 		for n := 2; n <= 4; n++ {
-			if _, err := r.Rebuild(t.Context()); err != nil {
+			if _, err := r.Rebuild(t.Context(), nil); err != nil {
 				t.Fatal(err)
 			}
 			f.activeIs(r, n)
@@ -126,7 +126,7 @@ func TestDropAndOlderGenerations(t *testing.T) {
 		if err := r.Drop(t.Context(), 4); !errors.Is(err, banyan.ErrInvalid) {
 			t.Errorf("drop of the live generation: got error %v, want one of kind invalid", err)
 		}
-		if err := r.Switch(t.Context(), 2); !errors.Is(err, banyan.ErrNotFound) {
+		if err := r.Switch(t.Context(), 2, nil); !errors.Is(err, banyan.ErrNotFound) {
 			t.Errorf("switch to a dropped generation: got error %v, want one of kind not found", err)
 		}
 		if err := r.Drop(t.Context(), 3); err != nil {
@@ -193,7 +193,7 @@ func TestRollBackToOlderCode(t *testing.T) {
 		r := f.runner(s.define(projection.Options{Version: 1}), nil)
 		f.start(r)
 		f.caughtUp(r)
-		if err := r.Switch(t.Context(), 1); err != nil {
+		if err := r.Switch(t.Context(), 1, nil); err != nil {
 			t.Fatal(err)
 		}
 		st := f.status(r)
@@ -216,7 +216,7 @@ func TestSwitchIsHeldWhileTheBuiltGenerationParksMore(t *testing.T) {
 		f.start(r)
 		f.caughtUp(r)
 		s.poison.Store("bad", true)
-		if _, err := r.Rebuild(t.Context()); err != nil {
+		if _, err := r.Rebuild(t.Context(), nil); err != nil {
 			t.Fatal(err)
 		}
 		f.eventually("the new generation is at the end of the log", func() bool {
@@ -274,7 +274,7 @@ func TestSetupActivateTeardown(t *testing.T) {
 			_, err := f.db.ViewBackend().Get(t.Context(), table, "x")
 			return err == nil
 		}
-		if _, err := r.Rebuild(t.Context()); err != nil {
+		if _, err := r.Rebuild(t.Context(), nil); err != nil {
 			t.Fatal(err)
 		}
 		f.activeIs(r, 2)
@@ -297,11 +297,11 @@ func TestSwitchCatchesUp(t *testing.T) {
 		stop := f.start(r)
 		f.caughtUp(r)
 		stop()
-		number, err := r.Rebuild(t.Context())
+		number, err := r.Rebuild(t.Context(), nil)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := r.Switch(t.Context(), number); err != nil {
+		if err := r.Switch(t.Context(), number, nil); err != nil {
 			t.Fatal(err)
 		}
 		if g := f.status(r).Active(); g.Number != number || g.Position != 500 || g.Handled != 500 {

@@ -2,7 +2,6 @@ package projection
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"github.com/banyanhq/banyan"
@@ -25,7 +24,7 @@ func (r *Runner) contend(ctx context.Context) (int64, error) {
 	for {
 		var token int64
 		err := r.persist(ctx, "take the lease", func() error {
-			s, found, err := r.states.Get(ctx, r.db, r.def.name)
+			s, found, err := r.states.Get(ctx, r.db, r.name)
 			if err != nil {
 				return err
 			}
@@ -68,21 +67,8 @@ func (r *Runner) take(ctx context.Context, seen sign) (int64, error) {
 		token = c.state.Token + 1
 		c.state.Token, c.state.Beat = token, 0
 		c.state.Owner, c.state.Process, c.state.Version = r.opts.Owner, process, r.def.opts.Version
+		c.sign()
 		return nil
 	})
 	return token, err
-}
-
-// release lets go of the lease, so that the next runner need not wait. It is
-// only politeness: when it fails, the lease runs out.
-func (r *Runner) release(ctx context.Context, token int64) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), r.opts.Lease/3)
-	defer cancel()
-	err := r.change(ctx, token, func(c *change) error {
-		c.state.Owner, c.state.Process = "", ""
-		return nil
-	})
-	if err != nil && !errors.Is(err, errFenced) {
-		r.opts.Logger.Warn("projection could not release its lease", "projection", r.def.name, "error", err)
-	}
 }

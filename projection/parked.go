@@ -31,22 +31,26 @@ func (r *Runner) Parked(ctx context.Context) ([]ParkedEvent, error) {
 	if err != nil {
 		return nil, fmt.Errorf("projection: parked events of %s: %w", r.def.name, err)
 	}
-	rows, err := r.parkedRows(ctx, exactly("owner", parkedOwner(r.def.name, s.Active), 1000))
+	rows, err := r.parkedRows(ctx, exactly("owner", parkedOwner(r.name, s.Active), 1000))
 	if err != nil {
 		return nil, fmt.Errorf("projection: parked events of %s: %w", r.def.name, err)
 	}
 	events := make([]ParkedEvent, len(rows))
 	for i, p := range rows {
-		events[i] = ParkedEvent{
-			Generation: p.Generation, Key: p.Key, Position: p.Position, EventID: p.EventID,
-			Type: p.Type, Stream: p.Stream, Error: p.Error, Attempts: p.Attempts,
-		}
+		events[i] = p.event()
 	}
 	return events, nil
 }
 
-func (r *Runner) parkedRows(ctx context.Context, q view.Query) ([]parkedRow, error) {
-	page, err := r.parked.Scan(ctx, r.db, q)
+func (p parkedRow) event() ParkedEvent {
+	return ParkedEvent{
+		Generation: p.Generation, Key: p.Key, Position: p.Position, EventID: p.EventID,
+		Type: p.Type, Stream: p.Stream, Error: p.Error, Attempts: p.Attempts,
+	}
+}
+
+func (t *records) parkedRows(ctx context.Context, q view.Query) ([]parkedRow, error) {
+	page, err := t.parked.Scan(ctx, t.db, q)
 	if err != nil {
 		return nil, err
 	}
@@ -55,18 +59,6 @@ func (r *Runner) parkedRows(ctx context.Context, q view.Query) ([]parkedRow, err
 		rows[i] = item.Value
 	}
 	return rows, nil
-}
-
-// look reads the state as it is now.
-func (r *Runner) look(ctx context.Context) (*state, error) {
-	s, found, err := r.states.Get(ctx, r.db, r.def.name)
-	if errors.Is(err, banyan.ErrNotFound) || (err == nil && (!found || s.Active == 0)) {
-		return nil, fmt.Errorf("%w: the projection has never run", banyan.ErrNotFound)
-	}
-	if err != nil {
-		return nil, err
-	}
-	return &s, nil
 }
 
 // Retry applies the parked events of a key in order, in every generation that
@@ -82,27 +74,16 @@ func (r *Runner) Retry(ctx context.Context, key string) error {
 }
 
 func (r *Runner) retry(ctx context.Context, key string) error {
-	s, err := r.look(ctx)
-	if err != nil {
-		return err
-	}
-	order := []int{s.Active}
-	for _, g := range s.Generations {
-		if g.Number != s.Active {
-			order = append(order, g.Number)
-		}
-	}
 	found := false
-	for _, number := range order {
-		g := s.generation(number)
-		if r.held(s, g) != "" {
-			continue
-		}
-		n, err := r.retryGeneration(ctx, number, key)
+	for {
+		n, more, err := r.retryStep(ctx, noToken, key)
 		if err != nil {
 			return err
 		}
 		found = found || n > 0
+		if !more {
+			break
+		}
 	}
 	if !found {
 		return fmt.Errorf("%w: no event is parked under this key", banyan.ErrNotFound)
@@ -110,24 +91,44 @@ func (r *Runner) retry(ctx context.Context, key string) error {
 	return nil
 }
 
-// retryGeneration returns how many events it applied. It goes on until the key
-// is empty, because the runner parks more of it until then.
-func (r *Runner) retryGeneration(ctx context.Context, number int, key string) (applied int, err error) {
-	for {
-		rows, err := r.parkedRows(ctx, exactly("parked_key", parkedOwner(r.def.name, number)+"/"+key, r.def.opts.BatchSize))
-		if err != nil || len(rows) == 0 {
-			return applied, err
+// retryStep applies one page of the parked events of a key, and returns how many
+// those were and whether it has to be called again: until the key is empty,
+// because the runner parks more of it until then.
+func (r *Runner) retryStep(ctx context.Context, token int64, key string) (applied int, more bool, err error) {
+	s, err := r.look(ctx)
+	if err != nil {
+		return 0, false, err
+	}
+	for _, number := range s.liveFirst() {
+		if r.held(s, s.generation(number)) != "" {
+			continue
+		}
+		rows, err := r.parkedRows(ctx, exactly("parked_key", parkedOwner(r.name, number)+"/"+key, r.def.opts.BatchSize))
+		if err != nil {
+			return 0, false, err
+		}
+		if len(rows) == 0 {
+			continue
 		}
 		events, err := r.reread(ctx, rows)
 		if err != nil {
-			return applied, err
+			return 0, false, err
 		}
-		done, err := r.unparkBatch(ctx, rows, events)
-		applied += done
-		if err != nil {
-			return applied, err
+		applied, err = r.unparkBatch(ctx, token, rows, events)
+		return applied, true, err
+	}
+	return 0, false, nil
+}
+
+// liveFirst returns the numbers of the generations, that of the live one first.
+func (s *state) liveFirst() []int {
+	order := []int{s.Active}
+	for _, g := range s.Generations {
+		if g.Number != s.Active {
+			order = append(order, g.Number)
 		}
 	}
+	return order
 }
 
 // reread returns the events of parked rows, in the rows' order.
@@ -157,8 +158,8 @@ func (r *Runner) reread(ctx context.Context, rows []parkedRow) ([]banyan.Event, 
 
 // unparkBatch applies rows in one batch. When an event fails, they are applied
 // one by one up to that one, whose failure is recorded.
-func (r *Runner) unparkBatch(ctx context.Context, rows []parkedRow, events []banyan.Event) (int, error) {
-	err := r.administer(ctx, func(c *change) error { return c.unparkRows(ctx, rows, events) })
+func (r *Runner) unparkBatch(ctx context.Context, token int64, rows []parkedRow, events []banyan.Event) (int, error) {
+	err := r.administer(ctx, token, func(c *change) error { return c.unparkRows(ctx, rows, events) })
 	if err == nil {
 		return len(rows), nil
 	}
@@ -166,10 +167,10 @@ func (r *Runner) unparkBatch(ctx context.Context, rows []parkedRow, events []ban
 		return 0, err
 	}
 	for i := range rows {
-		err := r.administer(ctx, func(c *change) error { return c.unparkRows(ctx, rows[i:i+1], events[i:i+1]) })
+		err := r.administer(ctx, token, func(c *change) error { return c.unparkRows(ctx, rows[i:i+1], events[i:i+1]) })
 		if isPoison(err) && ctx.Err() == nil {
 			err = fmt.Errorf("event %s at position %d: %w", rows[i].EventID, rows[i].Position, err)
-			return i, errors.Join(err, r.administer(ctx, func(c *change) error { return c.failAgain(ctx, rows[i], err) }))
+			return i, errors.Join(err, r.administer(ctx, token, func(c *change) error { return c.failAgain(ctx, rows[i], err) }))
 		}
 		if err != nil {
 			return i, err
@@ -187,25 +188,26 @@ func (c *change) unparkRows(ctx context.Context, rows []parkedRow, events []bany
 	}
 	b := &Batch{writer: view.NewWriter(c.tx, g.Number)}
 	for i, e := range events {
-		_, there, err := c.r.parked.Get(ctx, c.own, rows[i].id())
+		// Not the row that was read before this batch: a switch may have changed
+		// who runs its effects.
+		row, there, err := c.r.parked.Get(ctx, c.own, rows[i].id())
 		if err != nil {
 			return err
 		}
 		if !there {
 			return errLeave // somebody else retried it at the same time
 		}
-		b.muted = g.Number != c.state.Active || !rows[i].Effects
-		if err := c.r.def.handle(ctx, b, e); err != nil {
-			return c.blame(err)
-		}
-		c.r.parked.Delete(ctx, c.own, rows[i].id())
-		g.Handled++
+		c.r.parked.Delete(ctx, c.own, row.id())
 		g.ParkedEvents--
+		b.muted = g.Number != c.state.Active || !row.Effects
+		if err := c.handle(ctx, b, g, e); err != nil {
+			return err
+		}
 	}
-	if err := c.complete(ctx, b); err != nil {
+	if err := c.complete(ctx, b, g); err != nil {
 		return err
 	}
-	left, err := c.r.parked.Scan(ctx, c.own, exactly("parked_key", parkedOwner(c.r.def.name, g.Number)+"/"+rows[0].Key, 1))
+	left, err := c.r.parked.Scan(ctx, c.own, exactly("parked_key", parkedOwner(c.r.name, g.Number)+"/"+rows[0].Key, 1))
 	if err != nil || len(left.Items) > 0 {
 		return err
 	}

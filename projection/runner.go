@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"math"
 	"math/rand/v2"
 	"sync"
 	"sync/atomic"
@@ -51,6 +50,8 @@ type RunnerOptions struct {
 	Now func() time.Time
 }
 
+const defaultLease = 10 * time.Second
+
 func (o *RunnerOptions) check() error {
 	if o.Lease < 0 || o.Attempts < 0 || o.Backoff < 0 || o.MaxBackoff < 0 || o.Poll < 0 || o.MaxWait < 0 {
 		return fmt.Errorf("projection: options: %w: counts and durations must not be negative", banyan.ErrInvalid)
@@ -63,7 +64,7 @@ func (o *RunnerOptions) defaults() {
 		o.Owner = banyan.NewID()
 	}
 	if o.Lease == 0 {
-		o.Lease = 10 * time.Second
+		o.Lease = defaultLease
 	}
 	if o.Attempts == 0 {
 		o.Attempts = 5
@@ -90,13 +91,11 @@ func (o *RunnerOptions) defaults() {
 
 // Runner applies the log to a definition's read models.
 type Runner struct {
+	*records
 	log    Log
-	db     *view.DB
 	def    *Definition
 	opts   RunnerOptions
 	filter store.Filter
-	states *view.Collection[state]
-	parked *view.Collection[parkedRow]
 
 	running atomic.Bool
 
@@ -105,6 +104,7 @@ type Runner struct {
 	keys      map[int]parkedKeys // guarded by mu
 	moved     chan struct{}      // guarded by mu: closed when known changes
 	interrupt func()             // guarded by mu: ends the idle wait; nil when there is none
+	troubles  map[string]trouble // guarded by mu: what this runner tries again, by what it is
 }
 
 // NewRunner returns a runner of a definition: events from log, rows to db.
@@ -117,9 +117,8 @@ func NewRunner(log Log, db *view.DB, d *Definition, o *RunnerOptions) (*Runner, 
 		return nil, err
 	}
 	r := &Runner{
-		log: log, db: db, def: d, filter: d.filter(),
-		states: stateCollection(), parked: parkedCollection(),
-		keys: map[int]parkedKeys{}, moved: make(chan struct{}),
+		records: newRecords(db, d.name), log: log, def: d, filter: d.filter(),
+		keys: map[int]parkedKeys{}, moved: make(chan struct{}), troubles: map[string]trouble{},
 	}
 	if o != nil {
 		r.opts = *o
@@ -132,130 +131,39 @@ func NewRunner(log Log, db *view.DB, d *Definition, o *RunnerOptions) (*Runner, 
 }
 
 // Name returns the projection's name.
-func (r *Runner) Name() string { return r.def.name }
+func (r *Runner) Name() string { return r.name }
 
 // Run takes part in the competition for the lease and, while it holds it,
 // advances the read models, until ctx ends; then it returns nil. A Runner runs
 // once at a time: a second concurrent Run is an error.
 func (r *Runner) Run(ctx context.Context) error {
 	if !r.running.CompareAndSwap(false, true) {
-		return fmt.Errorf("projection: run %s: %w: this runner runs already", r.def.name, banyan.ErrExists)
+		return fmt.Errorf("projection: run %s: %w: this runner runs already", r.name, banyan.ErrExists)
 	}
 	defer r.running.Store(false)
+	r.recovered("")
 	err := r.persist(ctx, "prepare", func() error { return r.setup(ctx) })
 	for err == nil && ctx.Err() == nil {
 		var token int64
 		if token, err = r.contend(ctx); err != nil {
 			break
 		}
-		r.opts.Logger.Info("projection leads", "projection", r.def.name, "owner", r.opts.Owner, "token", token)
-		err = r.lead(ctx, token)
-		r.release(ctx, token)
+		r.opts.Logger.Info("projection leads", "projection", r.name, "owner", r.opts.Owner, "token", token)
+		l := &leader{r: r, token: token}
+		err = l.lead(ctx)
 		if errors.Is(err, errFenced) {
-			r.opts.Logger.Warn("projection lost its lease to another runner", "projection", r.def.name, "owner", r.opts.Owner, "token", token)
+			r.opts.Logger.Warn("projection lost its lease to another runner", "projection", r.name, "owner", r.opts.Owner, "token", token)
+			r.recovered("")
 			err = nil
+			continue
 		}
+		l.release(ctx, err)
 	}
 	if err == nil || ctx.Err() != nil {
 		return nil
 	}
-	return fmt.Errorf("projection: run %s: %w", r.def.name, err)
-}
-
-// lead advances the generations in turn until ctx ends, the lease is lost, or
-// something is wrong that trying again cannot mend.
-func (r *Runner) lead(ctx context.Context, token int64) error {
-	if err := r.persist(ctx, "start", func() error { return r.change(ctx, token, r.begin(ctx)) }); err != nil {
-		return err
-	}
-	for {
-		idle := true
-		after := banyan.Position(math.MaxInt64)
-		s := r.current()
-		for _, g := range s.Generations {
-			if r.held(s, &g) != "" {
-				continue
-			}
-			moved, err := r.step(ctx, token, g.Number)
-			if err != nil {
-				return err
-			}
-			idle = idle && !moved
-			after = min(after, g.Position)
-		}
-		if !idle {
-			continue
-		}
-		if err := r.idle(ctx, token, after, s.Rev); err != nil {
-			return err
-		}
-	}
-}
-
-// step advances one generation by one page, and reports whether there was one.
-func (r *Runner) step(ctx context.Context, token int64, number int) (bool, error) {
-	s := r.current()
-	g := s.generation(number)
-	if g == nil {
-		return true, nil // dropped since; look at the rest again
-	}
-	limit := r.def.opts.BatchSize
-	if number != s.Active {
-		limit *= 8
-	}
-	var page store.Page
-	err := r.persist(ctx, "read the log", func() (err error) {
-		page, err = r.log.ReadPage(ctx, g.Position, r.filter, limit)
-		return err
-	})
-	if err != nil {
-		return false, err
-	}
-	if page.Next > g.Position {
-		err = r.advance(ctx, token, slice{generation: number, after: g.Position, next: page.Next, events: page.Events})
-		if errors.Is(err, errStale) {
-			err = r.refresh(ctx, token)
-		}
-	}
-	if err == nil && number == s.Building && len(page.Events) < limit {
-		err = r.finish(ctx, token)
-	}
-	return page.Next > g.Position, err
-}
-
-// idle waits for the log to grow, at most until the next sign of life is due,
-// and gives that. rev is the state that was looked at: when somebody in this
-// process changed it since, there is something to do.
-func (r *Runner) idle(ctx context.Context, token int64, after banyan.Position, rev int64) error {
-	wait, cancel := context.WithTimeout(ctx, r.opts.Lease/3)
-	defer cancel()
-	r.mu.Lock()
-	r.interrupt = cancel
-	changed := r.known.Rev != rev
-	r.mu.Unlock()
-	if changed {
-		return nil
-	}
-	err := r.log.Wait(wait, after)
-	switch {
-	case err == nil:
-		return nil
-	case ctx.Err() != nil:
-		return ctx.Err()
-	case wait.Err() != nil:
-		return r.refresh(ctx, token)
-	case fatal(err):
-		return err
-	default:
-		return r.pause(ctx, 0)
-	}
-}
-
-// refresh gives a sign of life and learns what others changed in the state.
-func (r *Runner) refresh(ctx context.Context, token int64) error {
-	return r.persist(ctx, "renew the lease", func() error {
-		return r.change(ctx, token, func(*change) error { return nil })
-	})
+	r.ail("run", err)
+	return fmt.Errorf("projection: run %s: %w", r.name, err)
 }
 
 // nudge makes the running runner of this process look at the state now.
@@ -280,9 +188,13 @@ func (r *Runner) persist(ctx context.Context, doing string, fn func() error) err
 	for n := 0; ; n++ {
 		err := fn()
 		if err == nil || ctx.Err() != nil || fatal(err) {
+			if n > 0 {
+				r.recovered(doing)
+			}
 			return err
 		}
-		r.opts.Logger.Warn("projection tries again", "projection", r.def.name, "doing", doing, "attempt", n+1, "error", err)
+		r.ail(doing, err)
+		r.opts.Logger.Warn("projection tries again", "projection", r.name, "doing", doing, "attempt", n+1, "error", err)
 		if err := r.pause(ctx, n); err != nil {
 			return err
 		}
@@ -296,11 +208,33 @@ func fatal(err error) bool {
 		(banyan.Kind(err) != nil && !banyan.Retryable(err))
 }
 
+// ail notes for Status what this runner cannot get done at the moment.
+func (r *Runner) ail(doing string, err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	t, found := r.troubles[doing]
+	if !found {
+		t.Since = r.opts.Now()
+	}
+	t.Error = plain(doing+": "+err.Error(), maxError)
+	r.troubles[doing] = t
+}
+
+// recovered takes back what ail noted; everything when doing is empty.
+func (r *Runner) recovered(doing string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if delete(r.troubles, doing); doing == "" {
+		clear(r.troubles)
+	}
+}
+
 // pause waits before attempt n+1, or returns ctx's error.
-func (r *Runner) pause(ctx context.Context, n int) error {
+func (r *Runner) pause(ctx context.Context, n int) error { return sleep(ctx, r.backoff(n)) }
+
+func (r *Runner) backoff(n int) time.Duration {
 	d := min(r.opts.Backoff<<min(n, 20), r.opts.MaxBackoff)
-	d -= rand.N(d/2 + 1)
-	return sleep(ctx, d)
+	return d - rand.N(d/2+1)
 }
 
 func sleep(ctx context.Context, d time.Duration) error {

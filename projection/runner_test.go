@@ -190,11 +190,14 @@ func TestStatus(t *testing.T) {
 		}
 		stop := f.start(r)
 		f.caughtUp(r)
-		want := projection.Status{Name: "sales", Owner: "me", Head: 8, Generations: []projection.Generation{{
+		want := projection.Status{Name: "sales", Owner: "me", Until: f.status(r).Until, Head: 8, Generations: []projection.Generation{{
 			Number: 1, Version: 1, Role: "active", Position: 8, Handled: 8, Progress: 1,
 		}}}
 		if diff := cmp.Diff(want, f.status(r)); diff != "" {
 			t.Errorf("caught up (-want +got):\n%s", diff)
+		}
+		if left := time.Until(want.Until); left <= 0 || left > 10*time.Second {
+			t.Errorf("the lease ends in %v, want within its 10 s", left)
 		}
 		stop()
 		f.append(stream(1), banyan.Event{Type: "order.unheard", Data: []byte(`{}`)})

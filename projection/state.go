@@ -2,13 +2,11 @@ package projection
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
-	"maps"
+	"iter"
 	"slices"
-	"strings"
+	"time"
 
 	"github.com/banyanhq/banyan"
 	"github.com/banyanhq/banyan/view"
@@ -27,15 +25,28 @@ type state struct {
 	// Rev rises with every change of the document, also by those who do not lead
 	// and must not seem to be a sign of life of the one who does.
 	Rev int64 `json:"rev"`
+	// Lease is how long the owner's lease is and Seen what its clock said at its
+	// last sign of life. They are for people; no contender compares them.
+	Lease time.Duration `json:"lease"`
+	Seen  time.Time     `json:"seen,omitzero"`
 
 	Active      int          `json:"active"`
 	Building    int          `json:"building"` // 0: none
 	Last        int          `json:"last"`     // number of the newest generation ever made
 	Generations []generation `json:"generations"`
 
-	// Effects is the highest position for which effects were run, by whatever
-	// generation was live then.
-	Effects banyan.Position `json:"effects"`
+	// Trouble is what the owner cannot get done; nil: nothing.
+	Trouble *trouble `json:"trouble,omitempty"`
+	// Requests are what people ask the owner for, oldest first, and Answers what
+	// became of the last ones.
+	Requests []request `json:"requests,omitempty"`
+	Answers  []answer  `json:"answers,omitempty"`
+}
+
+// trouble is what keeps a projection from going on, or from switching.
+type trouble struct {
+	Error string    `json:"error"`
+	Since time.Time `json:"since"`
 }
 
 // generation is one set of tables and how far it is.
@@ -49,6 +60,13 @@ type generation struct {
 	ParkedKeys   int   `json:"parked_keys"`
 	ParkedEvents int   `json:"parked_events"`
 	ParkedRev    int64 `json:"parked_rev"` // rises with every change of the set of parked keys
+
+	// Hold: a person wants to switch to it by hand.
+	Hold bool `json:"hold,omitempty"`
+	// Waiting says why it is not live although it has caught up, Held why the
+	// owner's code does not advance it.
+	Waiting string `json:"waiting,omitempty"`
+	Held    string `json:"held,omitempty"`
 }
 
 // shape is a collection as it was when the generation was made.
@@ -69,6 +87,7 @@ func (s *state) generation(number int) *generation {
 func (s *state) clone() *state {
 	c := *s
 	c.Generations = slices.Clone(s.Generations)
+	c.Requests, c.Answers = slices.Clone(s.Requests), slices.Clone(s.Answers)
 	return &c
 }
 
@@ -96,6 +115,9 @@ type parkedRow struct {
 	Attempts   int             `json:"attempts"`
 	// Effects: none were run for it yet, and they are to be.
 	Effects bool `json:"effects"`
+	// Missed: a generation that is not live has handled the event, which had
+	// effects, and ran none. Were it live, nobody would run them any more.
+	Missed bool `json:"missed,omitempty"`
 }
 
 func (p parkedRow) id() string { return parkedID(p.Projection, p.Generation, p.Position) }
@@ -114,16 +136,27 @@ const (
 	setupBatch    = "banyan_projection_setup"
 )
 
-func stateCollection() *view.Collection[state] {
-	return view.NewCollection[state]("banyan_projections")
+// records are the engine's own tables, as one projection uses them.
+type records struct {
+	db     *view.DB
+	name   string // of the projection
+	states *view.Collection[state]
+	parked *view.Collection[parkedRow]
 }
 
-func parkedCollection() *view.Collection[parkedRow] {
-	return view.NewCollection(
-		"banyan_parked",
-		view.IndexOf("owner", func(p parkedRow) string { return parkedOwner(p.Projection, p.Generation) }),
-		view.IndexOf("parked_key", func(p parkedRow) string { return parkedOwner(p.Projection, p.Generation) + "/" + p.Key }),
-	)
+func newRecords(db *view.DB, name string) *records {
+	return &records{
+		db: db, name: name, states: stateCollection(),
+		parked: view.NewCollection(
+			"banyan_parked",
+			view.IndexOf("owner", func(p parkedRow) string { return parkedOwner(p.Projection, p.Generation) }),
+			view.IndexOf("parked_key", func(p parkedRow) string { return parkedOwner(p.Projection, p.Generation) + "/" + p.Key }),
+		),
+	}
+}
+
+func stateCollection() *view.Collection[state] {
+	return view.NewCollection[state]("banyan_projections")
 }
 
 // exactly bounds a query to one index value; index values have no NUL.
@@ -132,22 +165,22 @@ func exactly(index, value string, limit int) view.Query {
 }
 
 // setup makes the engine's own tables once.
-func (r *Runner) setup(ctx context.Context) error {
-	_, _, errState := r.states.Get(ctx, r.db, r.def.name)
-	_, _, errParked := r.parked.Get(ctx, r.db, "-")
+func (t *records) setup(ctx context.Context) error {
+	_, _, errState := t.states.Get(ctx, t.db, t.name)
+	_, _, errParked := t.parked.Get(ctx, t.db, "-")
 	if err := errors.Join(errState, errParked); err == nil || !errors.Is(err, banyan.ErrNotFound) {
 		return err
 	}
-	return r.db.Batch(ctx, setupBatch, func(tx view.Tx) error {
-		for _, c := range []Collection{r.states, r.parked} {
-			t, err := c.Table(ownGeneration)
+	return t.db.Batch(ctx, setupBatch, func(tx view.Tx) error {
+		for _, c := range []Collection{t.states, t.parked} {
+			table, err := c.Table(ownGeneration)
 			if err != nil {
 				return err
 			}
-			if err := tx.Create(ctx, t); err != nil {
+			if err := tx.Create(ctx, table); err != nil {
 				return err
 			}
-			if err := tx.Alias(ctx, c.Name(), t.Name); err != nil {
+			if err := tx.Alias(ctx, c.Name(), table.Name); err != nil {
 				return err
 			}
 		}
@@ -155,161 +188,83 @@ func (r *Runner) setup(ctx context.Context) error {
 	})
 }
 
-// change is a batch of the projection under way.
-type change struct {
-	r     *Runner
-	tx    view.Tx
-	own   *view.Writer // of the engine's own tables
-	state *state
-	// loaded is the state as the batch found it.
-	loaded *state
-	keys   map[int]parkedKeys // what this batch leaves, by generation
+// peek returns the state as it is now; nil when the projection was never begun.
+func (t *records) peek(ctx context.Context) (*state, error) {
+	s, found, err := t.states.Get(ctx, t.db, t.name)
+	if errors.Is(err, banyan.ErrNotFound) || (err == nil && !found) {
+		return nil, nil //nolint:nilnil // that there is none is an answer
+	}
+	return &s, err
 }
 
-// parkedKeys is the set of parked keys of a generation as of one revision.
-type parkedKeys struct {
-	rev  int64
-	keys map[string]bool
+// look is peek for those who need a live generation.
+func (t *records) look(ctx context.Context) (*state, error) {
+	s, err := t.peek(ctx)
+	if err == nil && (s == nil || s.Active == 0) {
+		err = errNeverRun
+	}
+	if err != nil {
+		return nil, err
+	}
+	return s, nil
 }
 
-var (
-	errFenced = errors.New("another runner has taken over")
-	errStale  = errors.New("the checkpoint has moved")
-	// errLeave ends a batch that found nothing to do, without writing.
-	errLeave = errors.New("nothing to change")
-)
+var errNeverRun = fmt.Errorf("%w: the projection has never run", banyan.ErrNotFound)
 
-// noToken is for batches that any runner may write, leading or not.
-const noToken = -1
-
-// change runs fn in a batch with the state, and stores what fn made of it. With
-// a token it is refused unless that is still the one of the lease.
-func (r *Runner) change(ctx context.Context, token int64, fn func(c *change) error) error {
-	var c *change
-	err := r.db.Batch(ctx, r.def.name, func(tx view.Tx) error {
-		c = &change{r: r, tx: tx, own: view.NewWriter(tx, ownGeneration), keys: map[int]parkedKeys{}}
-		s, _, err := r.states.Get(ctx, c.own, r.def.name)
+// edit runs fn in a batch of the projection with the state, and stores what fn
+// made of it.
+func (t *records) edit(ctx context.Context, fn func(tx view.Tx, own *view.Writer, s *state) error) error {
+	return t.db.Batch(ctx, t.name, func(tx view.Tx) error {
+		own := view.NewWriter(tx, ownGeneration)
+		s, _, err := t.states.Get(ctx, own, t.name)
 		if err != nil {
 			return err
 		}
-		c.state, c.loaded = &s, s.clone()
-		if token != noToken && s.Token != token {
-			return errFenced
-		}
-		if err := fn(c); err != nil {
+		if err := fn(tx, own, &s); err != nil {
 			return err
 		}
 		s.Rev++
-		if token != noToken {
-			s.Beat++
-		}
-		if err := r.states.Put(ctx, c.own, r.def.name, s); err != nil {
+		if err := t.states.Put(ctx, own, t.name, s); err != nil {
 			return err
 		}
-		return c.own.Flush(ctx)
+		return own.Flush(ctx)
 	})
-	if errors.Is(err, errLeave) {
-		c.state, c.keys, err = c.loaded, nil, nil
-	}
-	if err == nil {
-		r.publish(c)
-	}
-	return err
 }
 
-// publish makes a committed state known to those who wait in this process.
-func (r *Runner) publish(c *change) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.known == nil || c.state.Rev >= r.known.Rev {
-		r.known = c.state.clone()
-	}
-	maps.Copy(r.keys, c.keys)
-	close(r.moved)
-	r.moved = make(chan struct{})
-}
-
-// parkedKeys returns the keys that wait in a generation. They are kept in memory
-// between batches, and read again when another process changed them.
-func (c *change) parkedKeys(ctx context.Context, g *generation) (parkedKeys, error) {
-	if p, ok := c.keys[g.Number]; ok {
-		return p, nil
-	}
-	c.r.mu.Lock()
-	p, ok := c.r.keys[g.Number]
-	c.r.mu.Unlock()
-	if ok && p.rev == g.ParkedRev {
-		return p, nil
-	}
-	p = parkedKeys{rev: g.ParkedRev, keys: map[string]bool{}}
-	if g.ParkedEvents > 0 {
-		q := exactly("owner", parkedOwner(c.r.def.name, g.Number), 1000)
-		for more := true; more; more = q.After != nil {
-			page, err := c.r.parked.Scan(ctx, c.own, q)
+// parkedAfter returns the parked events of a generation behind a position, in the
+// order of the log.
+func (t *records) parkedAfter(ctx context.Context, from view.Reader, generation int, after banyan.Position) iter.Seq2[parkedRow, error] {
+	return func(yield func(parkedRow, error) bool) {
+		owner := parkedOwner(t.name, generation)
+		q := exactly("owner", owner, 1000)
+		q.After = &view.Cursor{Value: owner, Key: parkedID(t.name, generation, after)}
+		for q.After != nil {
+			page, err := t.parked.Scan(ctx, from, q)
 			if err != nil {
-				return p, err
+				yield(parkedRow{}, err)
+				return
 			}
 			for _, item := range page.Items {
-				p.keys[item.Value.Key] = true
+				if !yield(item.Value, nil) {
+					return
+				}
 			}
 			q.After = page.Next
 		}
 	}
-	c.keys[g.Number] = p
-	return p, nil
 }
 
-// park records an event that waits.
-func (c *change) park(ctx context.Context, g *generation, row parkedRow) error {
-	p, err := c.parkedKeys(ctx, g)
-	if err != nil {
-		return err
+// nextKey returns the first event of the first parked key of a generation that is
+// not below from; nil when there is none.
+func (t *records) nextKey(ctx context.Context, generation int, from string) (*parkedRow, error) {
+	owner := parkedOwner(t.name, generation)
+	// "0" is the byte behind "/".
+	page, err := t.parked.Scan(ctx, t.db, view.Query{Index: "parked_key", From: owner + "/" + from, To: owner + "0", Limit: 1})
+	if err != nil || len(page.Items) == 0 {
+		return nil, err
 	}
-	row.Projection, row.Generation = c.r.def.name, g.Number
-	if !p.keys[row.Key] {
-		g.ParkedRev++
-		g.ParkedKeys++
-		p = parkedKeys{rev: g.ParkedRev, keys: maps.Clone(p.keys)}
-		p.keys[row.Key] = true
-		c.keys[g.Number] = p
-	}
-	g.ParkedEvents++
-	return c.r.parked.Put(ctx, c.own, row.id(), row)
+	return &page.Items[0].Value, nil
 }
 
-// unpark takes a key out of the set; its rows are deleted already.
-func (c *change) unpark(ctx context.Context, g *generation, key string) error {
-	p, err := c.parkedKeys(ctx, g)
-	if err != nil {
-		return err
-	}
-	g.ParkedRev++
-	g.ParkedKeys--
-	p = parkedKeys{rev: g.ParkedRev, keys: maps.Clone(p.keys)}
-	delete(p.keys, key)
-	c.keys[g.Number] = p
-	return nil
-}
-
-// plain makes text storable on every back end: no NUL, valid UTF-8, not longer
-// than n bytes.
-func plain(s string, n int) string {
-	s = strings.ReplaceAll(strings.ToValidUTF8(s, "\uFFFD"), "\x00", "\uFFFD")
-	if len(s) > n {
-		s = strings.ToValidUTF8(s[:n], "")
-	}
-	return s
-}
-
-const maxKey = 500
-
-// key returns what an event is parked by: long keys by their hash, because
-// databases limit the size of index values.
-func (d *Definition) key(e banyan.Event) string {
-	k := d.opts.Key(e)
-	if len(k) > maxKey {
-		sum := sha256.Sum256([]byte(k))
-		k = plain(k, maxKey-2*len(sum)-1) + "#" + hex.EncodeToString(sum[:])
-	}
-	return plain(k, maxKey)
-}
+// behind returns the lowest key above a key; keys have no NUL.
+func behind(key string) string { return key + "\x01" }

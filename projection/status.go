@@ -6,13 +6,20 @@ import (
 	"time"
 
 	"github.com/banyanhq/banyan"
+	"github.com/banyanhq/banyan/store"
 )
 
 // Status is how a projection is.
 type Status struct {
 	Name string
-	// Owner is the runner that holds the lease; empty: none.
+	// Owner is the runner that holds the lease; empty: none. Until is when its
+	// lease ends unless it gives another sign of life, by its own clock.
 	Owner string
+	Until time.Time
+	// Error is what keeps it from going on or from switching, since when; empty:
+	// nothing. It is tried again with growing pauses, or has ended the runner.
+	Error      string
+	ErrorSince time.Time
 	// Head is the end of the log.
 	Head        banyan.Position
 	Generations []Generation
@@ -37,8 +44,10 @@ type Generation struct {
 	Progress     float64
 	ParkedKeys   int
 	ParkedEvents int
-	// Held says why this runner's code does not advance it; empty: it does.
+	// Held says why the code does not advance it; empty: it does.
 	Held string
+	// Waiting says why readers were not switched to it although it has caught up.
+	Waiting string
 }
 
 // Active returns the live generation.
@@ -62,48 +71,73 @@ func (r *Runner) Status(ctx context.Context) (Status, error) {
 }
 
 func (r *Runner) status(ctx context.Context) (Status, error) {
-	status := Status{Name: r.def.name}
-	s, err := r.look(ctx)
+	s, err := r.peek(ctx)
 	if err != nil {
-		if s == nil && banyan.Kind(err) == banyan.ErrNotFound { //nolint:errorlint // Kind returns the value itself
-			status.Head, err = r.log.Head(ctx)
-		}
-		return status, err
+		return Status{Name: r.name}, err
 	}
-	// After the state, so that no generation is ahead of it.
-	if status.Head, err = r.log.Head(ctx); err != nil {
-		return status, err
+	status := s.status(r.name)
+	for i := range status.Generations {
+		status.Generations[i].Held = r.held(s, &s.Generations[i]) // this code may be another than the owner's
 	}
-	status.Owner = s.Owner
-	for i := range s.Generations {
-		g := &s.Generations[i]
-		late, err := r.lagTime(ctx, g.Position)
-		if err != nil {
-			return status, err
+	r.mu.Lock()
+	for _, t := range r.troubles {
+		if status.Error == "" || t.Since.Before(status.ErrorSince) {
+			status.Error, status.ErrorSince = t.Error, t.Since
 		}
-		one := Generation{
-			Number: g.Number, Version: g.Version, Role: s.role(g.Number), Position: g.Position, Handled: g.Handled,
-			Lag: int64(max(status.Head-g.Position, 0)), LagTime: late, Progress: 1,
-			ParkedKeys: g.ParkedKeys, ParkedEvents: g.ParkedEvents, Held: r.held(s, g),
-		}
-		if one.Lag > 0 {
-			one.Progress = float64(g.Position) / float64(status.Head)
-		}
-		status.Generations = append(status.Generations, one)
 	}
-	return status, nil
+	r.mu.Unlock()
+	return status, status.measure(ctx, r.log, r.filter, r.opts.Now())
 }
 
-// lagTime is the age of the first event after a position that concerns the
-// definition.
-func (r *Runner) lagTime(ctx context.Context, after banyan.Position) (time.Duration, error) {
+// status is what the state says.
+func (s *state) status(name string) Status {
+	status := Status{Name: name}
+	if s == nil {
+		return status
+	}
+	if status.Owner = s.Owner; s.Owner != "" {
+		status.Until = s.Seen.Add(s.Lease)
+	}
+	if s.Trouble != nil {
+		status.Error, status.ErrorSince = s.Trouble.Error, s.Trouble.Since
+	}
+	for _, g := range s.Generations {
+		status.Generations = append(status.Generations, Generation{
+			Number: g.Number, Version: g.Version, Role: s.role(g.Number), Position: g.Position, Handled: g.Handled,
+			Progress: 1, ParkedKeys: g.ParkedKeys, ParkedEvents: g.ParkedEvents, Held: g.Held, Waiting: g.Waiting,
+		})
+	}
+	return status
+}
+
+// measure puts the status beside the log, which is looked at after the state so
+// that no generation is ahead of it.
+func (s *Status) measure(ctx context.Context, log Log, f store.Filter, now time.Time) (err error) {
+	if s.Head, err = log.Head(ctx); err != nil {
+		return err
+	}
+	for i := range s.Generations {
+		g := &s.Generations[i]
+		if g.Lag = int64(max(s.Head-g.Position, 0)); g.Lag == 0 {
+			continue
+		}
+		g.Progress = float64(g.Position) / float64(s.Head)
+		if g.LagTime, err = lagTime(ctx, log, f, g.Position, now); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// lagTime is the age of the first event after a position that the filter selects.
+func lagTime(ctx context.Context, log Log, f store.Filter, after banyan.Position, now time.Time) (time.Duration, error) {
 	for {
-		page, err := r.log.ReadPage(ctx, after, r.filter, 1)
+		page, err := log.ReadPage(ctx, after, f, 1)
 		if err != nil {
 			return 0, err
 		}
 		if len(page.Events) > 0 {
-			return max(r.opts.Now().Sub(page.Events[0].Recorded), 0), nil
+			return max(now.Sub(page.Events[0].Recorded), 0), nil
 		}
 		if page.Next == after {
 			return 0, nil

@@ -1,4 +1,5 @@
-// Command banyan is the tool of Banyan: it looks into event stores.
+// Command banyan is the tool of Banyan: it looks into event stores and looks
+// after projections.
 //
 // Results go to standard output, as text for people or with --json for programs;
 // progress and logs go to standard error. Exit codes: 0 done, 1 failed, 2 wrong

@@ -20,12 +20,13 @@ import (
 
 	"github.com/banyanhq/banyan"
 	"github.com/banyanhq/banyan/app"
+	"github.com/banyanhq/banyan/internal/pgtest"
 	"github.com/banyanhq/banyan/store"
 )
 
 var update = flag.Bool("update", false, "write the golden files")
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { goleak.VerifyTestMain(pgtest.Main(m)) }
 
 // clock is the time of all tests of commands.
 func clock() time.Time { return time.Date(2010, 12, 10, 12, 0, 0, 0, time.UTC) }
@@ -81,10 +82,20 @@ func command(t *testing.T, vars map[string]string, args ...string) result {
 	return commandContext(t.Context(), vars, args...)
 }
 
+// commandAt runs a command so much later than clock.
+func commandAt(t *testing.T, later time.Duration, vars map[string]string, args ...string) result {
+	t.Helper()
+	return runCommand(t.Context(), later, vars, args...)
+}
+
 func commandContext(ctx context.Context, vars map[string]string, args ...string) result {
+	return runCommand(ctx, 0, vars, args...)
+}
+
+func runCommand(ctx context.Context, later time.Duration, vars map[string]string, args ...string) result {
 	var stdout, stderr bytes.Buffer
 	code := run(ctx, &env{
-		args: args, stdout: &stdout, stderr: &stderr, now: clock,
+		args: args, stdout: &stdout, stderr: &stderr, now: func() time.Time { return clock().Add(later) },
 		getenv: func(key string) string { return vars[key] },
 	})
 	return result{code, stdout.String(), stderr.String()}

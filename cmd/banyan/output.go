@@ -69,8 +69,14 @@ func (p *printer) data(e banyan.Event) string {
 	if e.ContentType == "" {
 		text = compact(e.Data)
 	}
-	text = printable(text)
-	if short := []rune(text); !p.format.full && len(short) > dataWidth {
+	if text = printable(text); p.format.full {
+		return text
+	}
+	return shorten(text)
+}
+
+func shorten(text string) string {
+	if short := []rune(text); len(short) > dataWidth {
 		return string(short[:dataWidth-1]) + "…"
 	}
 	return text

@@ -55,7 +55,7 @@ func run(ctx context.Context, e *env) int {
 }
 
 func newRootCommand(e *env) *cobra.Command {
-	root := newGroup("banyan", "Look into Banyan event stores", newEventsCommand(e), newBenchCommand(e), demo.New(e.terminal), newVersionCommand(e))
+	root := newGroup("banyan", "Look into Banyan event stores and look after projections", newEventsCommand(e), newProjectionCommand(e), newBenchCommand(e), demo.New(e.terminal), newVersionCommand(e))
 	root.SilenceErrors, root.SilenceUsage = true, true
 	root.SetArgs(e.args)
 	root.SetOut(e.stdout)
