@@ -46,11 +46,11 @@ func events(fact any) []any {
 	switch f := fact.(type) {
 	case Placed:
 		for _, p := range parts(f.Bill, f.Items, f.Refused) {
-			all = append(all, Placed{p.Bill, p.Items, p.Refused})
+			all = append(all, Placed(p))
 		}
 	case Returned:
 		for _, p := range parts(f.Bill, f.Items, f.Refused) {
-			all = append(all, Returned{p.Bill, p.Items, p.Refused})
+			all = append(all, Returned(p))
 		}
 	case Rejected:
 		for _, p := range parts(f.Bill, nil, f.Refused) {
