@@ -94,7 +94,7 @@ type killed struct {
 // kill runs the child and kills it a random time after it has begun.
 func (k *killed) kill(rng *rand.Rand, mode string) {
 	k.Helper()
-	cmd := exec.CommandContext(k.Context(), os.Args[0], "-test.run=^TestKilledRunnerChild$")
+	cmd := exec.CommandContext(k.Context(), os.Args[0], "-test.run=^TestChildOfKilledRunner$")
 	cmd.Env = append(os.Environ(), fmt.Sprintf("%s=%d %s %s", killedEnv, rng.Uint64(), mode, k.where))
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
@@ -230,8 +230,8 @@ func (d *ledgerData) wrong(live projection.Generation, head banyan.Position) []s
 	return wrong
 }
 
-// TestKilledRunnerChild is the process that is killed.
-func TestKilledRunnerChild(t *testing.T) {
+// TestChildOfKilledRunner is the process that is killed.
+func TestChildOfKilledRunner(t *testing.T) {
 	settings := strings.SplitN(os.Getenv(killedEnv), " ", 3)
 	if len(settings) != 3 {
 		t.Skip("runs only as a child of TestKilledRunner")
@@ -307,7 +307,8 @@ func load(ctx context.Context, s *store.Store, rng *rand.Rand, oneBadIn int) err
 			events = append(events, e)
 		}
 		n += len(events)
-		if _, err := s.Append(ctx, fmt.Sprintf("order-%06d", n/20+rng.IntN(10)), store.Any, events...); err != nil {
+		// Whole or not at all: one that is given up could still happen later.
+		if _, err := s.Append(context.WithoutCancel(ctx), fmt.Sprintf("order-%06d", n/20+rng.IntN(10)), store.Any, events...); err != nil {
 			return err
 		}
 		if err := rest(ctx, time.Duration(rng.Int64N(int64(4*time.Millisecond)))); err != nil {

@@ -25,7 +25,7 @@ import (
 // lost.
 func TestMachine(t *testing.T) {
 	t.Parallel()
-	sizes := machine.Sizes{Checks: 100, Steps: 50, LongChecks: 20_000, LongSteps: 100}
+	sizes := machine.Sizes{Checks: 60, Steps: 50, LongChecks: 20_000, LongSteps: 100}
 	machine.Run(t, "R8", sizes, func(t testing.TB, r *rapid.T) {
 		rapid.SyncTest(r, func(r *rapid.T) {
 			m := newProjectionMachine(t, machine.Choose(r))

@@ -200,10 +200,7 @@ func (p *pulse) write(ctx context.Context) {
 	for {
 		e, err := types.Encode(placed{Country: beat})
 		if err == nil {
-			_, err = p.log.Append(ctx, "order-pulse", store.Any, e)
-		}
-		if ctx.Err() != nil {
-			return
+			_, err = p.log.Append(context.WithoutCancel(ctx), "order-pulse", store.Any, e)
 		}
 		if err != nil {
 			p.Errorf("a beat: %v", err)
