@@ -4,12 +4,17 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/anishathalye/porcupine"
+	"github.com/jackc/pgx/v5"
 
 	"github.com/banyanhq/banyan/internal/linear"
 	"github.com/banyanhq/banyan/internal/pgtest"
@@ -22,7 +27,7 @@ func histories() []campaign {
 	bugs := []string{"skip-check", "stale-reads"}
 	return []campaign{
 		{id: "R6-sqlite", what: "100 histories of 2,000 calls over 3 processes, with kills and pauses", usual: "1 min", bugs: bugs, run: historiesSQLite},
-		{id: "R6-postgres", what: "100 histories of 2,000 calls over 3 processes, with kills (also of the server) and pauses", usual: "5 min", bugs: bugs, run: historiesPostgres},
+		{id: "R6-postgres", what: "100 histories of 2,000 calls over 3 processes, with kills (also of the server), pauses and partitions", usual: "5 min", bugs: bugs, run: historiesPostgres},
 	}
 }
 
@@ -38,7 +43,8 @@ const (
 )
 
 func historiesSQLite(ctx context.Context, e *env) (outcome, error) {
-	return runHistories(ctx, &historyRun{env: e, url: sqliteFile(filepath.Join(e.dir, "victim.db")).url()})
+	url := sqliteFile(filepath.Join(e.dir, "victim.db")).url()
+	return runHistories(ctx, &historyRun{env: e, urls: slices.Repeat([]string{url}, processes)})
 }
 
 func historiesPostgres(ctx context.Context, e *env) (o outcome, err error) {
@@ -46,23 +52,51 @@ func historiesPostgres(ctx context.Context, e *env) (o outcome, err error) {
 	if err != nil {
 		return o, err
 	}
-	o, err = runHistories(ctx, &historyRun{env: e, url: server.DSN("victim"), server: server})
+	o, err = throughLinks(ctx, e, server)
 	return o, errors.Join(err, server.Close())
+}
+
+// throughLinks runs the histories with a link between each process and the
+// server.
+func throughLinks(ctx context.Context, e *env, server *pgtest.Server) (o outcome, err error) {
+	dsn := server.DSN("victim")
+	config, err := pgx.ParseConfig(dsn)
+	if err != nil {
+		return o, err
+	}
+	address := net.JoinHostPort(config.Host, strconv.Itoa(int(config.Port)))
+	r := &historyRun{env: e, server: server}
+	for range processes {
+		l, e := newLink(address)
+		if err = e; err != nil {
+			break
+		}
+		r.links = append(r.links, l)
+		r.urls = append(r.urls, strings.Replace(dsn, address, l.address(), 1))
+	}
+	if err == nil {
+		o, err = runHistories(ctx, r)
+	}
+	for _, l := range r.links {
+		err = errors.Join(err, l.close())
+	}
+	return o, err
 }
 
 type historyRun struct {
 	*env
-	url    string
+	urls   []string       // of the store, for each process
 	server *pgtest.Server // nil: SQLite
+	links  []*link        // of the processes; none: SQLite
 	fleet  []*service
 
-	calls, acked, unknown, kills, pauses, restarts int
-	longest                                        time.Duration // search
+	calls, acked, unknown, kills, pauses, restarts, partitions int
+	longest                                                    time.Duration // search
 }
 
 func runHistories(ctx context.Context, r *historyRun) (o outcome, err error) {
-	for range processes {
-		s, e := startService(ctx, r.victim, "-serve", "-store", r.url, "-bug", r.bug)
+	for _, url := range r.urls {
+		s, e := startService(ctx, r.victim, "-serve", "-store", url, "-bug", r.bug)
 		if err = e; err != nil {
 			break
 		}
@@ -99,8 +133,8 @@ func (r *historyRun) run(ctx context.Context) (o outcome, err error) {
 		}
 	}
 	o.acked = r.acked
-	o.did = fmt.Sprintf("%d histories, %s calls (%d of unknown outcome), %d kills and %d pauses of processes, %d kills of the server; longest search %v",
-		count, thousands(r.calls), r.unknown, r.kills, r.pauses, r.restarts, r.longest.Round(time.Millisecond))
+	o.did = fmt.Sprintf("%d histories, %s calls (%d of unknown outcome), %d kills and %d pauses of processes, %d kills of the server, %d partitions; longest search %v",
+		count, thousands(r.calls), r.unknown, r.kills, r.pauses, r.restarts, r.partitions, r.longest.Round(time.Millisecond))
 	return o, nil
 }
 
@@ -189,16 +223,28 @@ func (h *history) reach(ctx context.Context, calls int64) error {
 }
 
 func (h *history) strike(ctx context.Context) error {
-	s := h.fleet[h.random.IntN(len(h.fleet))]
-	switch n := h.random.IntN(6); {
-	case h.server != nil && n < 2:
-		h.restarts++
-		return errors.Join(h.server.Kill(), h.server.Start())
-	case n < 4:
-		h.kills++
-		return s.restart(ctx)
-	default:
-		h.pauses++
-		return s.pause(h.between(20*time.Millisecond, 300*time.Millisecond))
+	i := h.random.IntN(len(h.fleet))
+	if h.server != nil && h.random.IntN(2) == 0 {
+		if h.random.IntN(3) == 0 {
+			h.restarts++
+			return errors.Join(h.server.Kill(), h.server.Start())
+		}
+		h.partitions++
+		return h.partition(ctx, h.links[i])
 	}
+	if h.random.IntN(3) == 0 {
+		h.pauses++
+		return h.fleet[i].pause(h.moment())
+	}
+	h.kills++
+	return h.fleet[i].restart(ctx)
 }
+
+// partition breaks a link both ways, or one way only: the server may have done
+// what nobody hears of.
+func (h *history) partition(ctx context.Context, l *link) error {
+	ways := [][]direction{{requests}, {answers}, {requests, answers}}[h.random.IntN(3)]
+	return l.partition(ctx, h.moment(), h.random.IntN(2) == 0, ways...)
+}
+
+func (h *history) moment() time.Duration { return h.between(20*time.Millisecond, 300*time.Millisecond) }
