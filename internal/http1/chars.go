@@ -1,0 +1,100 @@
+package http1
+
+import "strings"
+
+// classes of bytes, as bits.
+const (
+	tokenByte  = 1 << iota // RFC 9110 §5.6.2
+	fieldByte              // RFC 9110 §5.5: visible, space, tab, obs-text
+	targetByte             // visible ASCII without '#': what may stand in a request target
+	hostByte               // names and IPv4 addresses; RFC 3986 §3.2.2 without its sub-delims and escapes
+)
+
+// class is read only.
+var class = func() (t [256]byte) {
+	for c := range 256 {
+		b := byte(c)
+		alnum := b >= '0' && b <= '9' || b|0x20 >= 'a' && b|0x20 <= 'z'
+		if alnum || c != 0 && strings.IndexByte("!#$%&'*+-.^_`|~", b) >= 0 {
+			t[c] |= tokenByte
+		}
+		if b >= 0x20 && b != 0x7f || b == '\t' {
+			t[c] |= fieldByte
+		}
+		if b > 0x20 && b < 0x7f && b != '#' {
+			t[c] |= targetByte
+		}
+		if alnum || b == '-' || b == '.' || b == '_' {
+			t[c] |= hostByte
+		}
+	}
+	return t
+}()
+
+func all(s string, bits byte) bool {
+	for i := range len(s) {
+		if class[s[i]]&bits == 0 {
+			return false
+		}
+	}
+	return true
+}
+
+func isToken(s string) bool { return s != "" && all(s, tokenByte) }
+
+// validHost reports whether s is a host with an optional port, as it may stand in
+// a Host field (RFC 9110 §7.2). Names are ASCII: others arrive as punycode.
+func validHost(s string) bool {
+	host, port, found := s, "", false
+	if strings.HasPrefix(s, "[") {
+		end := strings.IndexByte(s, ']')
+		if end < 0 || !validIPv6(s[1:end]) {
+			return false
+		}
+		if rest := s[end+1:]; rest != "" {
+			if rest[0] != ':' {
+				return false
+			}
+			port, found = rest[1:], true
+		}
+	} else if host, port, found = strings.Cut(s, ":"); host == "" || !all(host, hostByte) {
+		return false
+	}
+	return !found || validPort(port)
+}
+
+func validPort(s string) bool {
+	n := 0
+	for i := range len(s) {
+		if s[i] < '0' || s[i] > '9' || len(s) > 5 {
+			return false
+		}
+		n = n*10 + int(s[i]-'0')
+	}
+	return s != "" && n <= 65535
+}
+
+func validIPv6(s string) bool {
+	if len(s) < 2 || len(s) > 45 {
+		return false
+	}
+	for i := range len(s) {
+		if c := s[i]; (c < '0' || c > '9') && (c|0x20 < 'a' || c|0x20 > 'f') && c != ':' && c != '.' {
+			return false
+		}
+	}
+	return strings.Count(s, ":") >= 2
+}
+
+// hasToken reports whether a comma-separated list has the token, in any case.
+// The lists of all lines count (RFC 9110 §5.3).
+func hasToken(lines []string, token string) bool {
+	for _, line := range lines {
+		for item := range strings.SplitSeq(line, ",") {
+			if strings.EqualFold(strings.Trim(item, " \t"), token) {
+				return true
+			}
+		}
+	}
+	return false
+}
