@@ -38,6 +38,7 @@ var rules = []rule{
 	{[]string{"store/storetest"}, []string{".", "store"}, nil, "test kits import testing and their contract, so that they weigh nothing in a user's module"},
 	{[]string{"view/viewtest"}, []string{".", "view"}, nil, "test kits import testing and their contract, so that they weigh nothing in a user's module"},
 	{[]string{"banyantest"}, []string{".", "store", "view", "mem", "aggregate", "projection"}, nil, "the users' test kit runs on mem and weighs nothing"},
+	{[]string{"gateway"}, []string{".", "internal/http1"}, []string{"github.com/goccy/go-yaml"}, "the edge knows the vocabulary, never the log: it stands in front of applications that have none"},
 	{[]string{"app"}, []string{".", "store", "view", "projection", "mem", "sqlite", "postgres"}, []string{anywhere}, "only app and the binary name back ends"},
 	{[]string{"example/..."}, []string{".", "store", "view", "aggregate", "projection", "app", "banyantest", "example/..."}, []string{anywhere}, "the example uses what a user can use: public packages only"},
 	{[]string{"bench"}, []string{".", "store", "sqlite", "postgres"}, []string{"golang.org/x/sync", "modernc.org/sqlite", "github.com/jackc/pgx/v5"}, "a benchmark puts the store and the bare driver side by side, and nothing else"},

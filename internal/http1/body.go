@@ -66,8 +66,8 @@ func (b *body) Read(p []byte) (n int, err error) {
 		return n, b.fail(b.cutOff(err))
 	case b.left == 0 && !b.chunked:
 		return n, b.fail(io.EOF)
-	case b.left == 0 && b.in.buffered() > 0:
-		// What follows is here already, mostly the end: say so at once.
+	case b.left == 0 && b.here():
+		// What follows is mostly the end: say so at once.
 		if err := b.ready(); err != nil {
 			return n, err
 		}
@@ -258,9 +258,36 @@ func (b *body) Close() error {
 	return nil
 }
 
+// here reports whether what follows, more of the body or its end, is buffered.
+// mu is held.
+func (b *body) here() bool {
+	have := b.in.buf[b.in.r:b.in.w]
+	if b.left != 0 || !b.chunked {
+		return len(have) > 0
+	}
+	if b.began { // the line end of the last chunk
+		if len(have) < 2 {
+			return false
+		}
+		have = have[2:]
+	}
+	end := bytes.IndexByte(have, '\n')
+	if end < 0 || have[0] == '0' && !bytes.Contains(have, []byte("\r\n\r\n")) {
+		return false
+	}
+	return have[0] == '0' || len(have) > end+1
+}
+
 // waiting reports whether the next Read waits for the network.
 func (b *body) waiting() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.err == nil && b.in.buffered() == 0
+	return b.err == nil && !b.here()
+}
+
+// arrived reports whether all of a body with a length is buffered.
+func (b *body) arrived() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.err == nil && b.left > 0 && b.ask == nil && int64(b.in.buffered()) >= b.left
 }

@@ -114,10 +114,7 @@ func (c *Client) RoundTrip(r *http.Request) (*http.Response, error) {
 // take returns a kept connection, or a new one.
 func (c *Client) take(x *exchange) (*clientConn, error) {
 	for {
-		conn, err := c.pop()
-		if err != nil {
-			return nil, err
-		}
+		conn := c.pop()
 		if conn == nil {
 			return c.dial(x.request.Context())
 		}
@@ -131,15 +128,12 @@ func (c *Client) take(x *exchange) (*clientConn, error) {
 	}
 }
 
-func (c *Client) pop() (*clientConn, error) {
+func (c *Client) pop() *clientConn {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.closed {
-		return nil, fmt.Errorf("http1: call %s: %w: %w", c.address, ErrNotSent, banyan.ErrClosed)
-	}
 	n := len(c.idle) - 1
 	if n < 0 {
-		return nil, nil
+		return nil
 	}
 	conn := c.idle[n]
 	c.idle[n] = nil
@@ -151,9 +145,9 @@ func (c *Client) pop() (*clientConn, error) {
 		}
 		c.idle = c.idle[:0]
 		conn.close()
-		return nil, nil
+		return nil
 	}
-	return conn, nil
+	return conn
 }
 
 // put keeps a connection.
@@ -201,7 +195,8 @@ func (c *Client) CloseIdle(unused time.Duration) {
 }
 
 // Close closes the kept connections, and those of calls under way when they end.
-// Later calls fail.
+// Later calls work still, but keep no connection: whoever closes a Client need
+// not know whether the last call has begun.
 func (c *Client) Close() error {
 	c.mu.Lock()
 	c.closed = true

@@ -131,8 +131,8 @@ func (x *exchange) send(conn *clientConn) error {
 // whole call.
 func (x *exchange) readInline() error {
 	r := x.request
-	here, ok := r.Body.(interface{ waiting() bool })
-	if x.inline || !ok || r.ContentLength <= 0 || r.ContentLength > bufferSize || here.waiting() {
+	b, ok := r.Body.(*body)
+	if x.inline || !ok || r.ContentLength <= 0 || r.ContentLength > bufferSize || !b.arrived() {
 		return nil
 	}
 	x.taken = true

@@ -32,6 +32,7 @@ type response struct {
 	bodyless  bool // HEAD, 204, 304
 	close     bool // the connection, after this answer
 	failed    bool // the handler panicked
+	aborted   bool // with http.ErrAbortHandler: the client must see the connection end
 
 	expects, proceeded bool // 100-continue
 }
@@ -292,9 +293,13 @@ func (w *response) end() error {
 		w.WriteHeader(http.StatusOK)
 	}
 	if !w.committed {
-		w.length = int64(len(w.pending))
+		if !w.hasTrailer() {
+			w.length = int64(len(w.pending))
+		}
 		w.commit()
-		c.out = append(c.out, w.pending...)
+		if err := w.put(w.pending); err != nil {
+			return err
+		}
 	}
 	if w.chunked {
 		c.out = append(c.out, "0\r\n"...)
@@ -311,6 +316,15 @@ func (w *response) end() error {
 		c.out = nil
 	}
 	return err
+}
+
+func (w *response) hasTrailer() bool {
+	for name := range w.header {
+		if name == "Trailer" || strings.HasPrefix(name, http.TrailerPrefix) {
+			return true
+		}
+	}
+	return false
 }
 
 // appendTrailer writes the fields that the Trailer field announced, and those

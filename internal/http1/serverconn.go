@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"runtime/debug"
@@ -179,8 +180,9 @@ func (c *serverConn) requestBody(w *response) *body {
 	b := &body{in: &c.in, left: r.ContentLength}
 	if r.ContentLength < 0 {
 		b.left, b.chunked = 0, true
+		r.Trailer = http.Header{} // copies of the request share it
 		b.tail = func(fields http.Header) error {
-			r.Trailer = fields
+			maps.Copy(r.Trailer, fields)
 			return nil
 		}
 	}
@@ -210,9 +212,11 @@ func (c *serverConn) handle(w *response) {
 			return
 		}
 		w.failed = true
-		if p != http.ErrAbortHandler { //nolint:errorlint // net/http compares it this way too
-			c.server.options.Panicked(w.request, p, debug.Stack())
+		if p == http.ErrAbortHandler { //nolint:errorlint // net/http compares it this way too
+			w.aborted = true
+			return
 		}
+		c.server.options.Panicked(w.request, p, debug.Stack())
 	}()
 	c.server.handler.ServeHTTP(w, w.request)
 }
@@ -220,7 +224,7 @@ func (c *serverConn) handle(w *response) {
 // finish completes the answer; false: the connection ends.
 func (c *serverConn) finish(w *response, b *body) bool {
 	if w.failed {
-		if w.committed {
+		if w.committed || w.aborted {
 			return false // half an answer must not look like a whole one
 		}
 		w.fail()

@@ -1,0 +1,284 @@
+package gateway
+
+import (
+	"fmt"
+	"net/netip"
+	"net/url"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/banyanhq/banyan"
+)
+
+// Config says what a gateway does. It is what banyan.yaml holds; see Load.
+type Config struct {
+	// Listen is the address of the front door; default ":8080".
+	Listen string `yaml:"listen"`
+	// Admin is the address of the admin API; default "127.0.0.1:9901", "none" for
+	// none.
+	Admin string `yaml:"admin"`
+	// TrustedProxies, as CIDRs, may say in X-Forwarded-For whom a request comes
+	// from, and in X-Forwarded-Proto and -Host how. Nobody else may.
+	TrustedProxies []string `yaml:"trusted_proxies"`
+	// Paths lets unusual paths through.
+	Paths PathsConfig `yaml:"paths"`
+	// Upstreams by name.
+	Upstreams map[string]Upstream `yaml:"upstreams"`
+	// Routes, in any order: the most specific wins.
+	Routes []Route `yaml:"routes"`
+}
+
+// PathsConfig is PathRules in a file.
+type PathsConfig struct {
+	EncodedSlash bool `yaml:"encoded_slash"`
+	Semicolon    bool `yaml:"semicolon"`
+	AnyBytes     bool `yaml:"any_bytes"`
+}
+
+// Upstream is a set of servers that can all answer the same. In a file, a URL
+// alone stands for one target.
+type Upstream struct {
+	// Targets are the servers: http:// or https://, a host, and perhaps a port.
+	Targets []string `yaml:"targets"`
+	// Health asks each target whether it is well; default: never. Failing calls
+	// count in any case.
+	Health Health `yaml:"health"`
+	// Sticky names what binds a client to one target as long as it is well:
+	// "header NAME", "cookie NAME" or "client" (its address); default: nothing.
+	Sticky string `yaml:"sticky"`
+	// SlowStart is how long a target that has come back gets less than its share;
+	// default 10 s.
+	SlowStart time.Duration `yaml:"slow_start"`
+	// ConnectTimeout is for a connection to a target; default 5 s.
+	ConnectTimeout time.Duration `yaml:"connect_timeout"`
+	// MaxIdle connections are kept to each target; default 256.
+	MaxIdle int `yaml:"max_idle"`
+	// IdleTimeout is how long they are kept; default 30 s. It has to be shorter
+	// than the targets' own.
+	IdleTimeout time.Duration `yaml:"idle_timeout"`
+}
+
+// Health is how targets are asked.
+type Health struct {
+	// Path is asked with GET; a status of 200 to 399 is well.
+	Path string `yaml:"path"`
+	// Every is the time between two questions; default 5 s.
+	Every time.Duration `yaml:"every"`
+	// Timeout of a question; default 2 s.
+	Timeout time.Duration `yaml:"timeout"`
+	// Rise and Fall are how many equal answers in a row change the verdict;
+	// default 2 and 3.
+	Rise int `yaml:"rise"`
+	Fall int `yaml:"fall"`
+}
+
+// Route says which requests go where.
+type Route struct {
+	// Name is for people and metrics; default: its match and conditions.
+	Name string `yaml:"name"`
+	// Match is "[METHOD ][HOST]/PATH" in the pattern language of
+	// net/http.ServeMux; a host may begin with "*.".
+	Match string `yaml:"match"`
+	// Headers and Query, if set, have to be there with these values; "*" is any.
+	Headers map[string]string `yaml:"headers"`
+	Query   map[string]string `yaml:"query"`
+	// To names the upstream.
+	To string `yaml:"to"`
+	// StripPrefix is cut from the path before it is forwarded.
+	StripPrefix string `yaml:"strip_prefix"`
+	// AddPrefix is put in front of it then.
+	AddPrefix string `yaml:"add_prefix"`
+	// Host, if set, is the Host that the upstream sees; default: the client's.
+	Host string `yaml:"host"`
+	// Timeout is how long the upstream may take to begin its answer, from the last
+	// byte of the request; default 30 s.
+	Timeout time.Duration `yaml:"timeout"`
+
+	pattern pattern
+}
+
+// Mistake is one thing that is wrong with a Config.
+type Mistake struct {
+	// Path is where, such as "$.routes[2].to".
+	Path string
+	// Text is what is wrong, and what to do.
+	Text string
+}
+
+// mistakes collects what is wrong.
+type mistakes []Mistake
+
+func (m *mistakes) add(path, format string, args ...any) {
+	*m = append(*m, Mistake{Path: path, Text: fmt.Sprintf(format, args...)})
+}
+
+// Check returns everything that is wrong with a configuration.
+func (c *Config) Check() []Mistake {
+	_, _, found := c.compile()
+	return found
+}
+
+// compile checks and prepares everything that needs no network.
+func (c *Config) compile() (*table, []netip.Prefix, mistakes) {
+	var found mistakes
+	trusted := c.trusted(&found)
+	for name, u := range c.Upstreams {
+		u.check("$.upstreams."+name, name, &found)
+	}
+	if len(c.Routes) == 0 {
+		found.add("$.routes", `there are no routes; "- match: /" with "to: NAME" sends everything to one upstream`)
+	}
+	t := newTable()
+	names := map[string]bool{}
+	for i := range c.Routes {
+		c.route(t, names, i, &found)
+	}
+	return t, trusted, found
+}
+
+func (c *Config) trusted(found *mistakes) []netip.Prefix {
+	var prefixes []netip.Prefix
+	for i, text := range c.TrustedProxies {
+		p, err := netip.ParsePrefix(text)
+		if err != nil {
+			found.add(fmt.Sprintf("$.trusted_proxies[%d]", i), "%q is not a network; want something like 10.0.0.0/8", text)
+			continue
+		}
+		prefixes = append(prefixes, p.Masked())
+	}
+	return prefixes
+}
+
+// route checks one route and adds it to the table.
+func (c *Config) route(t *table, names map[string]bool, i int, found *mistakes) {
+	r, path := &c.Routes[i], fmt.Sprintf("$.routes[%d]", i)
+	if r.Match == "" {
+		found.add(path, `the route has no match; "match: /" is everything`)
+		return
+	}
+	if r.Name == "" {
+		r.Name = r.title()
+	}
+	if names[r.Name] {
+		found.add(path, "two routes have the name %q", r.Name)
+	}
+	names[r.Name] = true
+	before := len(*found)
+	r.check(path, c, found)
+	var err error
+	if r.pattern, err = parsePattern(r.Match); err != nil {
+		found.add(path+".match", "%s", strings.TrimPrefix(err.Error(), banyan.ErrInvalid.Error()+": "))
+	}
+	if len(*found) > before {
+		return
+	}
+	if err := t.add(r); err != nil {
+		found.add(path+".match", "%s", err)
+	}
+}
+
+func (r *Route) check(path string, c *Config, found *mistakes) {
+	switch {
+	case r.To == "":
+		found.add(path, `the route has no "to"; it names an upstream`)
+	default:
+		if _, ok := c.Upstreams[r.To]; !ok {
+			found.add(path+".to", "there is no upstream %q%s", r.To, suggest(r.To, c.Upstreams))
+		}
+	}
+	for key, prefix := range map[string]string{"strip_prefix": r.StripPrefix, "add_prefix": r.AddPrefix} {
+		if canonical, err := Canonical(prefix, PathRules{}); prefix != "" && (err != nil || canonical != prefix || strings.HasSuffix(prefix, "/")) {
+			found.add(path+"."+key, "%q is not a path prefix; want something like /api", prefix)
+		}
+	}
+	for name := range r.Headers {
+		if !headerName.MatchString(name) {
+			found.add(path+".headers", "%q is not a header's name", name)
+		}
+	}
+	if r.Timeout < 0 {
+		found.add(path+".timeout", "the timeout is negative")
+	}
+	if r.Timeout == 0 {
+		r.Timeout = 30 * time.Second
+	}
+}
+
+var headerName = regexp.MustCompile("^[A-Za-z0-9-]+$")
+
+func (u *Upstream) check(path, name string, found *mistakes) {
+	if len(u.Targets) == 0 {
+		found.add(path, "the upstream %q has no targets", name)
+	}
+	for i, text := range u.Targets {
+		if _, err := parseTarget(text); err != nil {
+			found.add(fmt.Sprintf("%s.targets[%d]", path, i), "%s", err)
+		}
+	}
+	if _, _, err := parseSticky(u.Sticky); err != nil {
+		found.add(path+".sticky", "%s", err)
+	}
+	if u.Health.Path != "" && !strings.HasPrefix(u.Health.Path, "/") {
+		found.add(path+".health.path", "%q does not begin with /", u.Health.Path)
+	}
+	for key, v := range map[string]int64{
+		"slow_start": int64(u.SlowStart), "connect_timeout": int64(u.ConnectTimeout), "max_idle": int64(u.MaxIdle), "idle_timeout": int64(u.IdleTimeout),
+		"health.every": int64(u.Health.Every), "health.timeout": int64(u.Health.Timeout), "health.rise": int64(u.Health.Rise), "health.fall": int64(u.Health.Fall),
+	} {
+		if v < 0 {
+			found.add(path+"."+key, "it is negative")
+		}
+	}
+}
+
+func (u *Upstream) defaults() {
+	set(&u.SlowStart, 10*time.Second)
+	set(&u.ConnectTimeout, 5*time.Second)
+	set(&u.MaxIdle, 256)
+	set(&u.IdleTimeout, 30*time.Second)
+	set(&u.Health.Every, 5*time.Second)
+	set(&u.Health.Timeout, 2*time.Second)
+	set(&u.Health.Rise, 2)
+	set(&u.Health.Fall, 3)
+}
+
+func set[T ~int | ~int64](field *T, value T) {
+	if *field == 0 {
+		*field = value
+	}
+}
+
+// parseTarget reads the URL of a server.
+func parseTarget(text string) (*url.URL, error) {
+	u, err := url.Parse(text)
+	switch {
+	case err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "":
+		return nil, fmt.Errorf("%q is not a server; want something like http://127.0.0.1:3000", mask(text))
+	case u.User != nil:
+		return nil, fmt.Errorf("a target may not hold a password")
+	case u.Path != "" && u.Path != "/" || u.RawQuery != "" || u.Fragment != "":
+		return nil, fmt.Errorf("%q has more than a host; use add_prefix of a route for a path", text)
+	}
+	return u, nil
+}
+
+// mask hides what may be a password.
+func mask(text string) string {
+	if i := strings.LastIndexByte(text, '@'); i >= 0 {
+		return "…" + text[i:]
+	}
+	return text
+}
+
+// parseSticky reads what binds clients to targets.
+func parseSticky(text string) (kind, name string, err error) {
+	kind, name, _ = strings.Cut(text, " ")
+	switch {
+	case text == "" || text == "client":
+		return kind, "", nil
+	case (kind == "header" || kind == "cookie") && headerName.MatchString(name):
+		return kind, name, nil
+	}
+	return "", "", fmt.Errorf(`%q is not one of "client", "header NAME", "cookie NAME"`, text)
+}

@@ -1,0 +1,274 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/banyanhq/banyan/internal/http1"
+)
+
+// forwarder sends the requests of a route to its upstream.
+type forwarder struct {
+	route    *Route
+	upstream *upstream
+}
+
+// ServeHTTP implements http.Handler.
+func (f *forwarder) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	ctx, cancel := context.WithCancelCause(r.Context())
+	defer cancel(nil)
+	late := time.AfterFunc(f.route.Timeout, func() { cancel(errTimeout) })
+	resp, err := f.upstream.call(f.outgoing(r, ctx, late))
+	late.Stop()
+	if err != nil {
+		f.fail(w, r, err)
+		return
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode == http.StatusSwitchingProtocols {
+		f.tunnel(w, resp)
+		return
+	}
+	f.answer(w, resp)
+}
+
+// errTimeout is the cause of a route's timeout.
+var errTimeout = errors.New("the route's timeout")
+
+// lasting is a body that puts a timer off while it is read.
+type lasting struct {
+	io.ReadCloser
+	late  *time.Timer
+	after time.Duration
+}
+
+func (l lasting) Read(p []byte) (int, error) {
+	n, err := l.ReadCloser.Read(p)
+	if l.late.Stop() { // else it has fired
+		l.late.Reset(l.after)
+	}
+	return n, err
+}
+
+// longBody is in bytes, what may take a while to arrive.
+const longBody = 4 << 10
+
+// outgoing returns the request for the upstream.
+func (f *forwarder) outgoing(r *http.Request, ctx context.Context, late *time.Timer) *http.Request {
+	out := r.WithContext(ctx)
+	if r.ContentLength < 0 || r.ContentLength > longBody {
+		out.Body = lasting{r.Body, late, f.route.Timeout}
+	}
+	out.Header = f.header(r)
+	path := f.rewrite(arrivalOf(r.Context()).path)
+	out.URL = &url.URL{Scheme: "http", Host: r.Host, Opaque: path, RawQuery: r.URL.RawQuery, ForceQuery: r.URL.ForceQuery}
+	out.RequestURI = ""
+	if f.route.Host != "" {
+		out.Host = f.route.Host
+	}
+	return out
+}
+
+func (f *forwarder) rewrite(path string) string {
+	if prefix := f.route.StripPrefix; prefix != "" {
+		if rest, ok := strings.CutPrefix(path, prefix); ok && (rest == "" || rest[0] == '/') {
+			path = rest
+		}
+		if path == "" {
+			path = "/"
+		}
+	}
+	return f.route.AddPrefix + path
+}
+
+// header returns what the upstream sees: the client's header without what is
+// meant for one hop only (RFC 9110 §7.6.1), without what only the gateway may
+// say, and without names that hold an underscore, which many servers read as a
+// hyphen.
+func (f *forwarder) header(r *http.Request) http.Header {
+	out := make(http.Header, len(r.Header)+5)
+	named := r.Header["Connection"]
+	for name, values := range r.Header {
+		if own[name] || strings.IndexByte(name, '_') >= 0 || len(named) > 0 && listed(named, name) {
+			continue
+		}
+		out[name] = values
+	}
+	if upgrade := r.Header["Upgrade"]; len(upgrade) == 1 && strings.EqualFold(upgrade[0], "websocket") && listed(named, "Upgrade") {
+		out["Upgrade"] = upgrade
+	}
+	if listed(r.Header["Te"], "trailers") {
+		out["Te"] = []string{"trailers"}
+	}
+	c := arrivalOf(r.Context()).client
+	values := []string{c.via, c.scheme, r.Host}
+	out["X-Forwarded-For"], out["X-Forwarded-Proto"], out["X-Forwarded-Host"] = values[0:1:1], values[1:2:2], values[2:3:3]
+	return out
+}
+
+// own are the names that no client may send to an upstream: those of one hop, and
+// those that say who the client is and what it asked for. It is read only.
+var own = func() map[string]bool {
+	m := map[string]bool{}
+	for _, name := range []string{
+		"Connection", "Keep-Alive", "Proxy-Connection", "Proxy-Authenticate", "Proxy-Authorization", "Te", "Trailer", "Transfer-Encoding", "Upgrade", "Http2-Settings",
+		"Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Forwarded-Port", "X-Forwarded-Prefix", "X-Forwarded-Scheme", "X-Forwarded-Ssl", "X-Forwarded-Server",
+		"X-Forwarded-By", "X-Real-Ip", "X-Client-Ip", "X-Cluster-Client-Ip", "True-Client-Ip", "X-Original-Url", "X-Original-Uri", "X-Original-Host", "X-Rewrite-Url",
+		"X-Http-Method-Override", "X-Http-Method", "X-Method-Override", "Client-Cert", "Client-Cert-Chain", "X-Forwarded-Client-Cert", "X-Ssl-Client-Cert", "X-Ssl-Client-Verify", "X-Ssl-Client-Dn",
+	} {
+		m[http.CanonicalHeaderKey(name)] = true
+	}
+	return m
+}()
+
+// listed reports whether comma-separated lists hold a token, in any case.
+func listed(lines []string, token string) bool {
+	for _, line := range lines {
+		for item := range strings.SplitSeq(line, ",") {
+			if strings.EqualFold(strings.Trim(item, " \t"), token) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// answer passes the upstream's answer on as it arrives.
+func (f *forwarder) answer(w http.ResponseWriter, resp *http.Response) {
+	h := w.Header()
+	named := resp.Header["Connection"]
+	for name, values := range resp.Header {
+		if !hop[name] && (len(named) == 0 || !listed(named, name)) {
+			h[name] = values
+		}
+	}
+	for name := range resp.Trailer { // those that net/http's client announces
+		h.Add("Trailer", name)
+	}
+	w.WriteHeader(resp.StatusCode)
+	if resp.Body != http.NoBody {
+		if _, err := copyBody(w, resp.Body); err != nil {
+			panic(http.ErrAbortHandler) // half an answer must not look like a whole one
+		}
+	}
+	for name, values := range resp.Trailer {
+		h[http.TrailerPrefix+name] = values
+	}
+}
+
+// hop are the names of an answer that are meant for the gateway only. It is read
+// only.
+var hop = map[string]bool{
+	"Connection": true, "Keep-Alive": true, "Proxy-Connection": true, "Te": true, "Trailer": true, "Transfer-Encoding": true, "Upgrade": true,
+}
+
+// copyBody copies an answer's body to the client without holding it back.
+func copyBody(w http.ResponseWriter, body io.Reader) (int64, error) {
+	if c, ok := body.(*counted); ok {
+		body = c.body
+	}
+	if to, ok := w.(io.ReaderFrom); ok {
+		return to.ReadFrom(body)
+	}
+	return io.Copy(flushing{w, http.NewResponseController(w)}, body)
+}
+
+// flushing flushes after each write.
+type flushing struct {
+	io.Writer
+	control *http.ResponseController
+}
+
+func (f flushing) Write(p []byte) (int, error) {
+	n, err := f.Writer.Write(p)
+	if err == nil {
+		err = f.control.Flush()
+	}
+	return n, err
+}
+
+// counted is the body of an answer that tells its end, once.
+type counted struct {
+	body  io.ReadCloser
+	once  sync.Once
+	ended func()
+}
+
+func (c *counted) Read(p []byte) (int, error) { return c.body.Read(p) }
+
+func (c *counted) Close() error {
+	c.once.Do(c.ended)
+	return c.body.Close()
+}
+
+// fail answers for an upstream that did not. Nothing of the error is shown: it
+// may hold internal addresses.
+func (f *forwarder) fail(w http.ResponseWriter, r *http.Request, err error) {
+	var fault *http1.Error
+	cause := context.Cause(r.Context())
+	switch {
+	case errors.Is(cause, http1.ErrClientGone) || errors.Is(cause, context.Canceled):
+		panic(http.ErrAbortHandler) // nobody is there
+	case errors.As(err, &fault) && fault.Status < 500:
+		w.Header().Set("Connection", "close")
+		Problem(w, fault.Status, fault.Reason)
+	case errors.Is(err, errTimeout) || errors.Is(err, context.DeadlineExceeded):
+		Problem(w, http.StatusGatewayTimeout, "the service behind did not answer in time")
+	case errors.Is(err, errNoTarget) || errors.Is(err, http1.ErrNotSent):
+		w.Header().Set("Retry-After", "1")
+		Problem(w, http.StatusServiceUnavailable, "the service behind cannot be reached")
+	default:
+		Problem(w, http.StatusBadGateway, "the service behind gave no valid answer")
+	}
+}
+
+// tunnel connects the client with an upstream that switched protocols.
+func (f *forwarder) tunnel(w http.ResponseWriter, resp *http.Response) {
+	behind, ok := resp.Body.(io.ReadWriteCloser)
+	if !ok {
+		Problem(w, http.StatusBadGateway, "the service behind gave no valid answer")
+		return
+	}
+	conn, _, err := http.NewResponseController(w).Hijack()
+	if err != nil {
+		Problem(w, http.StatusHTTPVersionNotSupported, "this needs HTTP/1.1")
+		return
+	}
+	defer conn.Close()
+	head := "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\n"
+	for name, values := range resp.Header {
+		if name == "Upgrade" || !hop[name] {
+			for _, v := range values {
+				head += name + ": " + v + "\r\n"
+			}
+		}
+	}
+	if _, err := io.WriteString(conn, head+"\r\n"); err != nil {
+		return
+	}
+	both(conn, behind)
+}
+
+// both copies in both directions until both have ended.
+func both(a, b io.ReadWriteCloser) {
+	var ways sync.WaitGroup
+	ways.Go(func() { oneWay(a, b) })
+	ways.Go(func() { oneWay(b, a) })
+	ways.Wait()
+}
+
+// oneWay copies to the end, and passes the end on.
+func oneWay(to, from io.ReadWriteCloser) {
+	_, err := io.Copy(to, from)
+	if half, ok := to.(interface{ CloseWrite() error }); ok && err == nil && half.CloseWrite() == nil {
+		return
+	}
+	_ = to.Close()
+	_ = from.Close()
+}

@@ -1,0 +1,182 @@
+package gateway
+
+import (
+	"errors"
+	"fmt"
+	"hash/maphash"
+	"log/slog"
+	"net/http"
+	"net/netip"
+	"reflect"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	"github.com/banyanhq/banyan"
+)
+
+// Options of a Gateway. The zero value of each field is its default.
+type Options struct {
+	// Log gets what an operator should know; default: nothing is logged.
+	Log *slog.Logger
+}
+
+// Gateway is an http.Handler that routes requests to upstreams. It has to be
+// closed.
+type Gateway struct {
+	log   *slog.Logger
+	seed  maphash.Seed // of sticky clients: it lives as long as the gateway
+	state atomic.Pointer[state]
+
+	mu     sync.Mutex // one change at a time
+	closed bool       // guarded by mu
+}
+
+// state is everything that a configuration makes. A request uses one from its
+// beginning to its end.
+type state struct {
+	config    *Config
+	table     *table
+	trusted   []netip.Prefix
+	paths     PathRules
+	upstreams map[string]*upstream
+	handlers  map[*Route]http.Handler
+}
+
+// New returns a gateway. The configuration is used as it is from then on, and
+// must not be changed.
+func New(c *Config, o *Options) (*Gateway, error) {
+	g := &Gateway{log: slog.New(slog.DiscardHandler), seed: maphash.MakeSeed()}
+	if o != nil && o.Log != nil {
+		g.log = o.Log
+	}
+	s, err := g.build(c, &state{})
+	if err != nil {
+		return nil, err
+	}
+	g.state.Store(s)
+	s.begin(&state{})
+	return g, nil
+}
+
+// Reload changes to another configuration. Requests under way end with the old
+// one. If something is wrong with the new one, nothing changes. Upstreams that
+// stay as they are keep their connections, and what is known about their targets.
+func (g *Gateway) Reload(c *Config) error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.closed {
+		return fmt.Errorf("gateway: reload: %w", banyan.ErrClosed)
+	}
+	old := g.state.Load()
+	s, err := g.build(c, old)
+	if err != nil {
+		return err
+	}
+	g.state.Store(s)
+	s.begin(old)
+	return old.end(s)
+}
+
+// Close ends the health checks and releases idle connections. Requests under way
+// go on.
+func (g *Gateway) Close() error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.closed {
+		return nil
+	}
+	g.closed = true
+	return g.state.Load().end(&state{})
+}
+
+// build makes a state, with those upstreams of the old one that stay.
+func (g *Gateway) build(c *Config, old *state) (*state, error) {
+	t, trusted, found := c.compile()
+	if len(found) > 0 {
+		errs := make([]error, len(found))
+		for i, m := range found {
+			errs[i] = fmt.Errorf("gateway: configuration: %s: %w: %s", m.Path, banyan.ErrInvalid, m.Text)
+		}
+		return nil, errors.Join(errs...)
+	}
+	s := &state{config: c, table: t, trusted: trusted, paths: PathRules(c.Paths), upstreams: map[string]*upstream{}, handlers: map[*Route]http.Handler{}}
+	for name, config := range c.Upstreams {
+		if u := old.upstreams[name]; u != nil && reflect.DeepEqual(old.config.Upstreams[name], config) {
+			s.upstreams[name] = u
+			continue
+		}
+		u, err := newUpstream(name, config, g.seed)
+		if err != nil {
+			return nil, errors.Join(fmt.Errorf("gateway: upstream %s: %w", name, err), s.end(old))
+		}
+		s.upstreams[name] = u
+	}
+	for i := range c.Routes {
+		r := &c.Routes[i]
+		s.handlers[r] = &forwarder{route: r, upstream: s.upstreams[r.To]}
+	}
+	return s, nil
+}
+
+// begin starts the upstreams that another state does not have.
+func (s *state) begin(before *state) {
+	for name, u := range s.upstreams {
+		if before.upstreams[name] != u {
+			u.watch()
+		}
+	}
+}
+
+// end closes the upstreams that another state does not have.
+func (s *state) end(after *state) error {
+	var errs []error
+	for name, u := range s.upstreams {
+		if after.upstreams[name] != u {
+			errs = append(errs, u.Close())
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// Match returns the route that a request would take; nil: none.
+func (g *Gateway) Match(r *http.Request) *Route {
+	s := g.state.Load()
+	path, err := Canonical(escapedPath(r), s.paths)
+	if err != nil {
+		return nil
+	}
+	route, _ := s.table.lookup(r, hostOf(r.Host), path)
+	return route
+}
+
+// ServeHTTP implements http.Handler.
+func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	s := g.state.Load()
+	path, err := Canonical(escapedPath(r), s.paths)
+	if err != nil {
+		Problem(w, http.StatusBadRequest, err.Error())
+		return
+	}
+	c := newClient(r, s.trusted)
+	route, allowed := s.table.lookup(r, c.host, path)
+	switch {
+	case route != nil:
+		a := &arrival{Context: r.Context(), client: c, path: path, route: route}
+		s.handlers[route].ServeHTTP(w, r.WithContext(a))
+	case len(allowed) > 0:
+		w.Header().Set("Allow", strings.Join(allowed, ", "))
+		Problem(w, http.StatusMethodNotAllowed, "this path has no such method")
+	default:
+		Problem(w, http.StatusNotFound, "nothing is served here")
+	}
+}
+
+// escapedPath returns the path as the client wrote it.
+func escapedPath(r *http.Request) string {
+	if strings.HasPrefix(r.RequestURI, "/") {
+		path, _, _ := strings.Cut(r.RequestURI, "?")
+		return path
+	}
+	return r.URL.EscapedPath()
+}

@@ -1,0 +1,264 @@
+package gateway
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"hash/maphash"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"net/url"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/banyanhq/banyan/internal/http1"
+)
+
+// upstream is a set of targets and the choice among them.
+type upstream struct {
+	name    string
+	config  Upstream
+	sticky  func(*http.Request) string // "": no key
+	targets []*target
+	seed    maphash.Seed
+	stop    context.CancelFunc // of the health checks
+	running sync.WaitGroup     // health checks
+}
+
+// target is one server.
+type target struct {
+	url    *url.URL
+	client http.RoundTripper
+	close  func() error
+
+	inFlight atomic.Int64
+	latency  atomic.Int64 // until the head of the answer, in ns: a moving average
+	calls    atomic.Int64
+	failures atomic.Int64 // of calls
+	health   health
+}
+
+func newUpstream(name string, config Upstream, seed maphash.Seed) (*upstream, error) {
+	config.defaults()
+	u := &upstream{name: name, config: config, seed: seed}
+	u.sticky = stickyKey(config.Sticky)
+	for _, text := range config.Targets {
+		t, err := newTarget(text, &config)
+		if err != nil {
+			return nil, errors.Join(err, u.Close())
+		}
+		u.targets = append(u.targets, t)
+	}
+	return u, nil
+}
+
+// watch starts the health checks.
+func (u *upstream) watch() {
+	ctx, stop := context.WithCancel(context.Background())
+	u.stop = stop
+	if u.config.Health.Path == "" {
+		return
+	}
+	for _, t := range u.targets {
+		u.running.Go(func() { t.watch(ctx) })
+	}
+}
+
+func newTarget(text string, config *Upstream) (*target, error) {
+	at, err := parseTarget(text)
+	if err != nil {
+		return nil, err
+	}
+	options := &http1.ClientOptions{
+		Dial:    (&net.Dialer{Timeout: config.ConnectTimeout}).DialContext,
+		MaxIdle: config.MaxIdle, IdleTimeout: config.IdleTimeout,
+	}
+	port := "80"
+	if at.Scheme == "https" {
+		port, options.TLS = "443", &tls.Config{MinVersion: tls.VersionTLS12}
+	}
+	if at.Port() != "" {
+		port = at.Port()
+	}
+	client, err := http1.NewClient(net.JoinHostPort(at.Hostname(), port), options)
+	if err != nil {
+		return nil, err
+	}
+	t := &target{url: at, client: client, close: client.Close}
+	t.health.init(config)
+	return t, nil
+}
+
+// Close ends the health checks and releases the connections. Calls under way go
+// on, and so do those that begin late.
+func (u *upstream) Close() error {
+	if u.stop != nil {
+		u.stop()
+	}
+	u.running.Wait()
+	var errs []error
+	for _, t := range u.targets {
+		errs = append(errs, t.close())
+	}
+	return errors.Join(errs...)
+}
+
+func stickyKey(text string) func(*http.Request) string {
+	kind, name, _ := parseSticky(text) // check has seen it
+	switch kind {
+	case "client":
+		return func(r *http.Request) string { return arrivalOf(r.Context()).client.address }
+	case "header":
+		return func(r *http.Request) string { return r.Header.Get(name) }
+	case "cookie":
+		return func(r *http.Request) string {
+			if c, err := r.Cookie(name); err == nil {
+				return c.Value
+			}
+			return ""
+		}
+	}
+	return func(*http.Request) string { return "" }
+}
+
+// pick chooses a target, but none of those that were tried. nil: there is none.
+//
+// Of two targets taken at random the one with less to do is chosen (the power of
+// two choices; Mitzenmacher 2001): less, by its calls under way and its latency.
+// One that a health check has found down gets nothing. One that was put aside
+// because calls to it failed gets something only if all are put aside.
+func (u *upstream) pick(r *http.Request, tried []*target) *target {
+	now := time.Now()
+	if len(u.targets) == 1 && len(tried) == 0 {
+		if t := u.targets[0]; t.health.verdict(now) != down {
+			return t
+		}
+		return nil
+	}
+	candidates := u.candidates(now, tried, well)
+	if len(candidates) == 0 {
+		candidates = u.candidates(now, tried, aside)
+	}
+	switch len(candidates) {
+	case 0:
+		return nil
+	case 1:
+		return candidates[0]
+	}
+	if key := u.sticky(r); key != "" {
+		return u.bound(key, candidates)
+	}
+	i := rand.IntN(len(candidates))
+	j := rand.IntN(len(candidates) - 1)
+	if j >= i {
+		j++
+	}
+	a, b := candidates[i], candidates[j]
+	if b.load(now, u.config.SlowStart) < a.load(now, u.config.SlowStart) {
+		return b
+	}
+	return a
+}
+
+func (u *upstream) candidates(now time.Time, tried []*target, wanted verdict) []*target {
+	var found []*target
+next:
+	for _, t := range u.targets {
+		for _, other := range tried {
+			if t == other {
+				continue next
+			}
+		}
+		if t.health.verdict(now) == wanted {
+			found = append(found, t)
+		}
+	}
+	return found
+}
+
+// bound chooses by rendezvous hashing: when a target goes, only its own clients
+// move (Thaler and Ravishankar 1998).
+func (u *upstream) bound(key string, candidates []*target) *target {
+	var best *target
+	var most uint64
+	for _, t := range candidates {
+		if h := maphash.String(u.seed, t.url.Host+"\x00"+key); best == nil || h > most {
+			best, most = t, h
+		}
+	}
+	return best
+}
+
+// load is what one more call would meet. A target that came back a moment ago
+// seems busier than it is.
+func (t *target) load(now time.Time, slowStart time.Duration) float64 {
+	latency := float64(max(t.latency.Load(), int64(100*time.Microsecond)))
+	return float64(t.inFlight.Load()+1) * latency / t.health.share(now, slowStart)
+}
+
+// errNoTarget: every target is down.
+var errNoTarget = errors.New("no target is well")
+
+// call sends a request to a target of the upstream. It goes to another one only
+// if nothing of it was sent.
+func (u *upstream) call(r *http.Request) (*http.Response, error) {
+	var tried []*target
+	for {
+		t := u.pick(r, tried)
+		if t == nil {
+			if len(tried) > 0 {
+				return nil, fmt.Errorf("gateway: upstream %s: %d targets cannot be reached: %w", u.name, len(tried), http1.ErrNotSent)
+			}
+			return nil, fmt.Errorf("gateway: upstream %s: %w", u.name, errNoTarget)
+		}
+		resp, err := t.call(r)
+		if err == nil || !errors.Is(err, http1.ErrNotSent) || r.Context().Err() != nil {
+			return resp, err
+		}
+		tried = append(tried, t)
+	}
+}
+
+// call counts a call to the target and learns from it.
+func (t *target) call(r *http.Request) (*http.Response, error) {
+	t.inFlight.Add(1)
+	t.calls.Add(1)
+	start := time.Now()
+	resp, err := t.client.RoundTrip(r)
+	if err != nil {
+		t.inFlight.Add(-1)
+		t.learn(r.Context(), err)
+		return nil, err
+	}
+	t.took(time.Since(start))
+	t.health.succeeded()
+	if resp.Body == http.NoBody || resp.StatusCode == http.StatusSwitchingProtocols {
+		t.inFlight.Add(-1)
+		return resp, nil
+	}
+	resp.Body = &counted{body: resp.Body, ended: func() { t.inFlight.Add(-1) }}
+	return resp, nil
+}
+
+// learn counts a failure, unless it is the client's: its body, or its going away.
+func (t *target) learn(ctx context.Context, err error) {
+	var fault *http1.Error
+	if errors.As(err, &fault) && fault.Status < 500 || errors.Is(context.Cause(ctx), http1.ErrClientGone) {
+		return
+	}
+	t.failures.Add(1)
+	t.health.failed(time.Now())
+}
+
+// took adds to the moving average; each call weighs an eighth.
+func (t *target) took(d time.Duration) {
+	old := t.latency.Load()
+	if old == 0 {
+		t.latency.Store(int64(d))
+		return
+	}
+	t.latency.Store(old + (int64(d)-old)/8) // a lost race loses one of many
+}
