@@ -320,7 +320,7 @@ func TestStreams(t *testing.T) {
 		}
 	})
 	c := to(u)
-	c.Routes[0].Timeout = 50 * time.Millisecond // until the head; the stream lasts longer
+	c.Routes[0].Timeout = 50 * time.Millisecond                     // until the head; the stream lasts longer
 	resp, err := http.Get("http://" + front(t, opened(t, c)) + "/") //nolint:noctx // a test
 	if err != nil {
 		t.Fatal(err)
