@@ -1,0 +1,263 @@
+package gateway
+
+import (
+	"errors"
+	"fmt"
+	"iter"
+	"os"
+	"reflect"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/goccy/go-yaml"
+	"github.com/goccy/go-yaml/ast"
+	"github.com/goccy/go-yaml/parser"
+	"github.com/goccy/go-yaml/token"
+
+	"github.com/banyanhq/banyan"
+)
+
+// maxFile is how large a configuration may be, in bytes.
+const maxFile = 16 << 20
+
+// Load reads a configuration file and checks it. Its error is a *FileError with
+// everything that is wrong, each with its line.
+func Load(name string) (*Config, error) {
+	info, err := os.Stat(name)
+	if err != nil {
+		return nil, fmt.Errorf("gateway: configuration: %w", err)
+	}
+	if info.Size() > maxFile {
+		return nil, fmt.Errorf("gateway: configuration: %s: %w: it is larger than %d bytes", name, banyan.ErrInvalid, maxFile)
+	}
+	data, err := os.ReadFile(name)
+	if err != nil {
+		return nil, fmt.Errorf("gateway: configuration: %w", err)
+	}
+	return Parse(name, data)
+}
+
+// Parse is Load for a file that is read already. The name is for errors.
+func Parse(name string, data []byte) (*Config, error) {
+	f := file{name: name, lines: strings.Split(string(data), "\n")}
+	tree, err := parser.ParseBytes(data, 0)
+	if err != nil {
+		return nil, f.syntax(err)
+	}
+	if len(tree.Docs) > 1 {
+		return nil, f.fail(Place{Line: tree.Docs[1].Start.Position.Line, Column: 1, Text: "a second document; put everything into one"})
+	}
+	if places := durations(tree); len(places) > 0 {
+		return nil, f.fail(places...)
+	}
+	var c Config
+	if err := yaml.NewDecoder(strings.NewReader(string(data)), yaml.Strict()).Decode(&c); err != nil && !isEmpty(tree) {
+		return nil, f.syntax(err)
+	}
+	found := c.Check()
+	if len(found) == 0 {
+		return &c, nil
+	}
+	places := make([]Place, len(found))
+	for i, m := range found {
+		places[i] = f.place(tree, m)
+	}
+	slices.SortStableFunc(places, func(a, b Place) int { return a.Line - b.Line })
+	return nil, f.fail(places...)
+}
+
+// durations finds values that should be durations and are not: the YAML library
+// has no line for them, and takes a number without a unit for nanoseconds.
+func durations(tree *ast.File) []Place {
+	keys := map[string]bool{}
+	for field := range configFields() {
+		if field.Type == reflect.TypeFor[time.Duration]() {
+			keys[field.Tag.Get("yaml")] = true
+		}
+	}
+	v := &durationVisitor{keys: keys}
+	for _, doc := range tree.Docs {
+		if doc.Body != nil {
+			ast.Walk(v, doc.Body)
+		}
+	}
+	return v.wrong
+}
+
+type durationVisitor struct {
+	keys  map[string]bool
+	wrong []Place
+}
+
+// Visit implements ast.Visitor.
+func (v *durationVisitor) Visit(node ast.Node) ast.Visitor {
+	pair, ok := node.(*ast.MappingValueNode)
+	if !ok || !v.keys[pair.Key.GetToken().Value] {
+		return v
+	}
+	value, ok := pair.Value.(ast.ScalarNode)
+	if !ok {
+		return v
+	}
+	t := value.GetToken()
+	if _, err := time.ParseDuration(t.Value); err != nil {
+		v.wrong = append(v.wrong, Place{
+			Line: t.Position.Line, Column: t.Position.Column,
+			Text: fmt.Sprintf("%q is not a duration; want something like 30s or 1m30s", t.Value),
+		})
+	}
+	return v
+}
+
+// configFields are the fields of everything that a file holds.
+func configFields() iter.Seq[reflect.StructField] {
+	return func(yield func(reflect.StructField) bool) {
+		for _, t := range []reflect.Type{reflect.TypeFor[Config](), reflect.TypeFor[PathsConfig](), reflect.TypeFor[Upstream](), reflect.TypeFor[Health](), reflect.TypeFor[Route]()} {
+			for field := range t.Fields() {
+				if field.Tag.Get("yaml") != "" && !yield(field) {
+					return
+				}
+			}
+		}
+	}
+}
+
+func isEmpty(tree *ast.File) bool {
+	return len(tree.Docs) == 0 || tree.Docs[0].Body == nil || tree.Docs[0].Body.Type() == ast.NullType
+}
+
+// FileError is what is wrong with a configuration file. It is banyan.ErrInvalid.
+type FileError struct {
+	// File is its name.
+	File string
+	// Places are in the order of their lines.
+	Places []Place
+}
+
+// Place is one thing that is wrong.
+type Place struct {
+	// Line and Column count from 1; 0 is unknown.
+	Line   int    `json:"line"`
+	Column int    `json:"column"`
+	Text   string `json:"text"`
+	Source string `json:"source"` // the line
+}
+
+// Error implements error: a line for each place, and below it the line of the
+// file.
+func (e *FileError) Error() string {
+	var out strings.Builder
+	for i, p := range e.Places {
+		if i > 0 {
+			out.WriteByte('\n')
+		}
+		out.WriteString(e.File)
+		if p.Line > 0 {
+			fmt.Fprintf(&out, ":%d:%d", p.Line, p.Column)
+		}
+		fmt.Fprintf(&out, ": %s", p.Text)
+		if p.Source != "" {
+			number := fmt.Sprintf("%5d | ", p.Line)
+			fmt.Fprintf(&out, "\n%s%s\n%s^", number, p.Source, strings.Repeat(" ", len(number)+min(p.Column-1, len(p.Source))))
+		}
+	}
+	return out.String()
+}
+
+// Is makes a FileError banyan.ErrInvalid.
+func (e *FileError) Is(target error) bool { return target == banyan.ErrInvalid } //nolint:errorlint // that is what Is is for
+
+// file is a configuration for errors.
+type file struct {
+	name  string
+	lines []string
+}
+
+func (f *file) fail(places ...Place) error {
+	for i := range places {
+		if n := places[i].Line; n > 0 && n <= len(f.lines) {
+			places[i].Source = secret.ReplaceAllString(strings.TrimRight(f.lines[n-1], "\r"), "${1}…")
+			places[i].Column = max(places[i].Column, 1)
+		}
+	}
+	return &FileError{File: f.name, Places: places}
+}
+
+// secret finds what must not be shown of a line: user information of a URL, and
+// values of keys that sound like secrets.
+var secret = regexp.MustCompile(`(?i)((?:password|secret|token|key)\s*:\s*|://)[^\s@/]+(?:@|$)`)
+
+// syntax turns an error of the YAML library into one with a place.
+func (f *file) syntax(err error) error {
+	var at yaml.Error
+	if !errors.As(err, &at) {
+		return f.fail(Place{Text: err.Error()})
+	}
+	p := Place{Text: at.GetMessage()}
+	if t := at.GetToken(); t != nil {
+		p.Line, p.Column = t.Position.Line, t.Position.Column
+		var unknown *yaml.UnknownFieldError
+		if errors.As(err, &unknown) {
+			p.Text = fmt.Sprintf("unknown key %q%s", t.Value, suggestKey(t.Value))
+		}
+	}
+	return f.fail(p)
+}
+
+func suggestKey(given string) string {
+	known := map[string]bool{}
+	for field := range configFields() {
+		known[field.Tag.Get("yaml")] = true
+	}
+	if text := suggest(given, known); strings.Contains(text, "did you mean") {
+		return text
+	}
+	return ""
+}
+
+// place finds the line of a mistake: that of its path, or of the nearest path
+// above it.
+func (f *file) place(tree *ast.File, m Mistake) Place {
+	for path := m.Path; path != ""; path = above(path) {
+		if t := locate(tree, path); t != nil {
+			return Place{Line: t.Position.Line, Column: t.Position.Column, Text: m.Text}
+		}
+	}
+	return Place{Text: m.Text}
+}
+
+// above cuts the last part of a path.
+func above(path string) string {
+	if i := strings.LastIndexAny(path, ".["); i > 0 {
+		return path[:i]
+	}
+	return ""
+}
+
+func locate(tree *ast.File, path string) *token.Token {
+	p, err := yaml.PathString(path)
+	if err != nil {
+		return nil
+	}
+	node, err := p.FilterFile(tree)
+	if err != nil || node == nil {
+		return nil
+	}
+	if m, ok := node.(*ast.MappingNode); ok && len(m.Values) > 0 {
+		return m.Values[0].Key.GetToken()
+	}
+	return node.GetToken()
+}
+
+// UnmarshalYAML lets one URL stand for an upstream.
+func (u *Upstream) UnmarshalYAML(decode func(any) error) error {
+	var url string
+	if decode(&url) == nil {
+		*u = Upstream{Targets: []string{url}}
+		return nil
+	}
+	type plain Upstream
+	return decode((*plain)(u))
+}

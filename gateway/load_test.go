@@ -1,0 +1,121 @@
+package gateway_test
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"github.com/banyanhq/banyan"
+	"github.com/banyanhq/banyan/gateway"
+)
+
+func TestParse(t *testing.T) {
+	t.Parallel()
+	got, err := gateway.Parse("banyan.yaml", []byte(`
+listen: :8443
+trusted_proxies: [10.0.0.0/8]
+upstreams:
+  monolith: http://127.0.0.1:3000   # one server
+  orders:
+    targets: [http://10.0.0.1:8080, https://10.0.0.2]
+    sticky: cookie session
+    health: {path: /readyz, every: 2s}
+routes:
+  - match: /
+    to: monolith
+  - name: place
+    match: POST /orders
+    to: orders
+    timeout: 1m30s
+    headers: {X-Beta: "1"}
+`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := &gateway.Config{
+		Listen: ":8443", TrustedProxies: []string{"10.0.0.0/8"},
+		Upstreams: map[string]gateway.Upstream{
+			"monolith": {Targets: []string{"http://127.0.0.1:3000"}},
+			"orders":   {Targets: []string{"http://10.0.0.1:8080", "https://10.0.0.2"}, Sticky: "cookie session", Health: gateway.Health{Path: "/readyz", Every: 2 * time.Second}},
+		},
+		Routes: []gateway.Route{
+			{Name: "/", Match: "/", To: "monolith", Timeout: 30 * time.Second},
+			{Name: "place", Match: "POST /orders", To: "orders", Timeout: 90 * time.Second, Headers: map[string]string{"X-Beta": "1"}},
+		},
+	}
+	if diff := cmp.Diff(want, got, cmpopts.IgnoreUnexported(gateway.Route{})); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// Each file of testdata/wrong says at its end what is wrong with it: lines
+// "# want LINE:COLUMN: TEXT".
+func TestMistakes(t *testing.T) {
+	t.Parallel()
+	files, err := filepath.Glob("testdata/wrong/*.yaml")
+	if err != nil || len(files) < 10 {
+		t.Fatalf("%d files, %v", len(files), err)
+	}
+	for _, name := range files {
+		t.Run(filepath.Base(name), func(t *testing.T) {
+			t.Parallel()
+			data, err := os.ReadFile(name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var want []string
+			for line := range strings.Lines(string(data)) {
+				if text, ok := strings.CutPrefix(line, "# want "); ok {
+					want = append(want, strings.TrimSpace(text))
+				}
+			}
+			_, err = gateway.Parse("f", data)
+			var wrong *gateway.FileError
+			if !errors.As(err, &wrong) || !errors.Is(err, banyan.ErrInvalid) {
+				t.Fatalf("error %v", err)
+			}
+			var got []string
+			for line := range strings.Lines(err.Error()) {
+				if text, ok := strings.CutPrefix(line, "f:"); ok {
+					got = append(got, strings.TrimSpace(text))
+				}
+			}
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
+
+// A password in a URL is not shown, in the text or in the line.
+func TestNoSecrets(t *testing.T) {
+	t.Parallel()
+	_, err := gateway.Parse("f", []byte("upstreams:\n  u: http://me:hunter2@host\nroutes:\n  - {match: /, to: u}\n"))
+	if err == nil || strings.Contains(err.Error(), "hunter2") {
+		t.Errorf("error %v", err)
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	files, _ := filepath.Glob("testdata/wrong/*.yaml")
+	for _, name := range files {
+		if data, err := os.ReadFile(name); err == nil {
+			f.Add(data)
+		}
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		c, err := gateway.Parse("f", data)
+		if (c == nil) == (err == nil) {
+			t.Errorf("%v, %v", c, err)
+		}
+		if c != nil && len(c.Check()) > 0 {
+			t.Errorf("accepted with %v", c.Check())
+		}
+	})
+}
