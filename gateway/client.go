@@ -22,6 +22,7 @@ type arrival struct {
 	client          *client
 	path            string // canonical
 	route           *Route
+	answer          recorder
 }
 
 type arrivalKey struct{}

@@ -96,6 +96,7 @@ type Route struct {
 	Timeout time.Duration `yaml:"timeout"`
 
 	pattern pattern
+	stats   *stats // kept over reloads by name
 }
 
 // Mistake is one thing that is wrong with a Config.

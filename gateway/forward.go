@@ -153,7 +153,11 @@ func (f *forwarder) answer(w http.ResponseWriter, resp *http.Response) {
 	}
 	w.WriteHeader(resp.StatusCode)
 	if resp.Body != http.NoBody {
-		if _, err := copyBody(w, resp.Body); err != nil {
+		body := io.Reader(resp.Body)
+		if c, ok := body.(*counted); ok {
+			body = c.body
+		}
+		if _, err := http1.Copy(w, body); err != nil {
 			panic(http.ErrAbortHandler) // half an answer must not look like a whole one
 		}
 	}
@@ -166,31 +170,6 @@ func (f *forwarder) answer(w http.ResponseWriter, resp *http.Response) {
 // only.
 var hop = map[string]bool{
 	"Connection": true, "Keep-Alive": true, "Proxy-Connection": true, "Te": true, "Trailer": true, "Transfer-Encoding": true, "Upgrade": true,
-}
-
-// copyBody copies an answer's body to the client without holding it back.
-func copyBody(w http.ResponseWriter, body io.Reader) (int64, error) {
-	if c, ok := body.(*counted); ok {
-		body = c.body
-	}
-	if to, ok := w.(io.ReaderFrom); ok {
-		return to.ReadFrom(body)
-	}
-	return io.Copy(flushing{w, http.NewResponseController(w)}, body)
-}
-
-// flushing flushes after each write.
-type flushing struct {
-	io.Writer
-	control *http.ResponseController
-}
-
-func (f flushing) Write(p []byte) (int, error) {
-	n, err := f.Writer.Write(p)
-	if err == nil {
-		err = f.control.Flush()
-	}
-	return n, err
 }
 
 // counted is the body of an answer that tells its end, once.

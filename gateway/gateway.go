@@ -11,8 +11,10 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/banyanhq/banyan"
+	"github.com/banyanhq/banyan/internal/http1"
 )
 
 // Options of a Gateway. The zero value of each field is its default.
@@ -41,6 +43,7 @@ type state struct {
 	paths     PathRules
 	upstreams map[string]*upstream
 	handlers  map[*Route]http.Handler
+	stats     map[string]*stats // by the name of the route
 }
 
 // New returns a gateway. The configuration is used as it is from then on, and
@@ -100,7 +103,7 @@ func (g *Gateway) build(c *Config, old *state) (*state, error) {
 		}
 		return nil, errors.Join(errs...)
 	}
-	s := &state{config: c, table: t, trusted: trusted, paths: PathRules(c.Paths), upstreams: map[string]*upstream{}, handlers: map[*Route]http.Handler{}}
+	s := &state{config: c, table: t, trusted: trusted, paths: PathRules(c.Paths), upstreams: map[string]*upstream{}, handlers: map[*Route]http.Handler{}, stats: map[string]*stats{}}
 	for name, config := range c.Upstreams {
 		if u := old.upstreams[name]; u != nil && reflect.DeepEqual(old.config.Upstreams[name], config) {
 			s.upstreams[name] = u
@@ -115,6 +118,10 @@ func (g *Gateway) build(c *Config, old *state) (*state, error) {
 	for i := range c.Routes {
 		r := &c.Routes[i]
 		s.handlers[r] = &forwarder{route: r, upstream: s.upstreams[r.To]}
+		if r.stats = old.stats[r.Name]; r.stats == nil {
+			r.stats = new(stats)
+		}
+		s.stats[r.Name] = r.stats
 	}
 	return s, nil
 }
@@ -154,6 +161,9 @@ func (g *Gateway) Match(r *http.Request) *Route {
 func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s := g.state.Load()
 	path, err := Canonical(escapedPath(r), s.paths)
+	if err == nil && r.Host != "" && !http1.ValidHost(r.Host) { // HTTP/2 lets it come this far
+		err = pathError("is asked of a host that is none")
+	}
 	if err != nil {
 		Problem(w, http.StatusBadRequest, err.Error())
 		return
@@ -162,14 +172,27 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	route, allowed := s.table.lookup(r, c.host, path)
 	switch {
 	case route != nil:
-		a := &arrival{Context: r.Context(), client: c, path: path, route: route}
-		s.handlers[route].ServeHTTP(w, r.WithContext(a))
+		a := &arrival{Context: r.Context(), client: c, path: path, route: route, answer: recorder{ResponseWriter: w}}
+		a.serve(s.handlers[route], r)
 	case len(allowed) > 0:
 		w.Header().Set("Allow", strings.Join(allowed, ", "))
 		Problem(w, http.StatusMethodNotAllowed, "this path has no such method")
 	default:
 		Problem(w, http.StatusNotFound, "nothing is served here")
 	}
+}
+
+// serve lets a handler answer, and counts it, also if it panics.
+func (a *arrival) serve(h http.Handler, r *http.Request) {
+	start := time.Now()
+	st := a.route.stats
+	st.inFlight.Add(1)
+	defer func() {
+		st.inFlight.Add(-1)
+		st.statuses[min(a.answer.status/100, 5)].Add(1)
+		st.took.add(time.Since(start))
+	}()
+	h.ServeHTTP(&a.answer, r.WithContext(a))
 }
 
 // escapedPath returns the path as the client wrote it.

@@ -12,11 +12,23 @@ type Status struct {
 	Upstreams []UpstreamStatus `json:"upstreams"`
 }
 
-// RouteStatus is a route as it is configured.
+// RouteStatus is a route, and its requests since the gateway started.
 type RouteStatus struct {
 	Name  string `json:"name"`
 	Match string `json:"match"`
 	To    string `json:"to"`
+	// InFlight are requests under way.
+	InFlight int64 `json:"in_flight"`
+	Requests int64 `json:"requests"`
+	// Refused are those with a status of 4xx, Failed with 5xx, and Broken those
+	// whose connection ended before an answer.
+	Refused int64 `json:"refused"`
+	Failed  int64 `json:"failed"`
+	Broken  int64 `json:"broken"`
+	// P50MS and P99MS are how long requests took to the last byte, in
+	// milliseconds, at most a quarter too high.
+	P50MS float64 `json:"p50_ms"`
+	P99MS float64 `json:"p99_ms"`
 }
 
 // UpstreamStatus is an upstream and its targets.
@@ -47,7 +59,7 @@ func (g *Gateway) Status() Status {
 	var out Status
 	for i := range s.config.Routes {
 		r := &s.config.Routes[i]
-		out.Routes = append(out.Routes, RouteStatus{Name: r.Name, Match: r.Match, To: r.To})
+		out.Routes = append(out.Routes, r.status())
 	}
 	for _, name := range slices.Sorted(maps.Keys(s.upstreams)) {
 		u := UpstreamStatus{Name: name}
@@ -59,9 +71,23 @@ func (g *Gateway) Status() Status {
 	return out
 }
 
+func (r *Route) status() RouteStatus {
+	st := RouteStatus{
+		Name: r.Name, Match: r.Match, To: r.To, InFlight: r.stats.inFlight.Load(),
+		P50MS: milliseconds(r.stats.took.quantile(0.5)), P99MS: milliseconds(r.stats.took.quantile(0.99)),
+	}
+	for i := range r.stats.statuses {
+		st.Requests += r.stats.statuses[i].Load()
+	}
+	st.Broken, st.Refused, st.Failed = r.stats.statuses[0].Load(), r.stats.statuses[4].Load(), r.stats.statuses[5].Load()
+	return st
+}
+
+func milliseconds(d time.Duration) float64 { return float64(d) / 1e6 }
+
 func (t *target) status() TargetStatus {
 	return TargetStatus{
 		URL: t.url.String(), Health: t.health.verdict(time.Now()).String(), InFlight: t.inFlight.Load(),
-		Calls: t.calls.Load(), Failures: t.failures.Load(), LatencyMS: float64(t.latency.Load()) / 1e6,
+		Calls: t.calls.Load(), Failures: t.failures.Load(), LatencyMS: milliseconds(time.Duration(t.latency.Load())),
 	}
 }

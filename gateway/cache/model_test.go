@@ -52,11 +52,11 @@ func (s says) write(h http.Header, etag string) {
 
 // shown is an answer in the model's store.
 type shown struct {
-	path, who, lang, body, etag string
-	auth, vary                  bool
-	says                        says
-	at, retry, soft             time.Time
-	tags                        []string
+	path, who, lang, body string
+	auth, vary            bool
+	says                  says
+	at, retry, soft       time.Time
+	tags                  []string
 }
 
 // model is RFC 9111 as a list.

@@ -3,6 +3,7 @@ package cache_test
 import (
 	"errors"
 	"io"
+	"log"
 	"math"
 	"net"
 	"net/http"
@@ -21,8 +22,16 @@ import (
 func TestOptionsAreChecked(t *testing.T) {
 	t.Parallel()
 	for _, o := range []cache.Options{
-		{Bytes: -1}, {Bytes: 1000}, {MaxObject: -1}, {Bytes: 1 << 20, MaxObject: 1 << 18}, {FillBytes: -1},
-		{FillTimeout: -1}, {PassFor: -1}, {Variants: -1}, {CacheStatus: "a b"}, {CacheStatus: "1"},
+		{Bytes: -1},
+		{Bytes: 1000},
+		{MaxObject: -1},
+		{Bytes: 1 << 20, MaxObject: 1 << 18},
+		{FillBytes: -1},
+		{FillTimeout: -1},
+		{PassFor: -1},
+		{Variants: -1},
+		{CacheStatus: "a b"},
+		{CacheStatus: "1"},
 	} {
 		if _, err := cache.New(&o); !errors.Is(err, banyan.ErrInvalid) {
 			t.Errorf("%+v: %v, want invalid", o, err)
@@ -30,7 +39,12 @@ func TestOptionsAreChecked(t *testing.T) {
 	}
 	c := newCache(t)
 	for _, r := range []cache.Rules{
-		{TTL: -1}, {StaleIfError: -1}, {StaleWhileRevalidate: -1}, {Jitter: -0.1}, {Jitter: 1.1}, {Jitter: math.NaN()},
+		{TTL: -1},
+		{StaleIfError: -1},
+		{StaleWhileRevalidate: -1},
+		{Jitter: -0.1},
+		{Jitter: 1.1},
+		{Jitter: math.NaN()},
 		{Query: []string{}, IgnoreQuery: []string{}},
 	} {
 		if _, err := c.Handler(&r, http.NotFoundHandler()); !errors.Is(err, banyan.ErrInvalid) {
@@ -83,7 +97,7 @@ func front(t *testing.T, backend http.HandlerFunc) (*httptest.Server, *cache.Cac
 	transport := &http.Transport{}
 	t.Cleanup(transport.CloseIdleConnections)
 	proxy := &httputil.ReverseProxy{Transport: transport, Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(target) }}
-	proxy.ErrorLog = nil
+	proxy.ErrorLog = log.New(io.Discard, "", 0) // a body breaks off on purpose
 	c := newCache(t)
 	h, err := c.Handler(nil, proxy)
 	if err != nil {

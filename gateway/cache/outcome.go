@@ -1,6 +1,7 @@
 package cache
 
 import (
+	"math"
 	"net/http"
 	"strconv"
 	"time"
@@ -67,7 +68,7 @@ func (h *handler) report(r *http.Request, header http.Header, o Outcome) {
 
 // cacheStatus returns the member of Cache-Status (RFC 9211 §2).
 func (o Outcome) cacheStatus(name string) string {
-	ttl := "; ttl=" + strconv.FormatInt(int64(o.TTL/time.Second), 10)
+	ttl := "; ttl=" + strconv.Itoa(int(math.Ceil(o.TTL.Seconds()))) // up, as Age is rounded down
 	switch o.Status {
 	case Hit, Stale:
 		return name + "; hit" + ttl

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -238,15 +239,16 @@ func TestInvalidation(t *testing.T) {
 func TestInvalidationWhileFilling(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		value := "old"
+		var value atomic.Value
+		value.Store("old")
 		o := &origin{serve: func(w http.ResponseWriter, r *http.Request, _ int) {
 			if r.Method == "PUT" {
-				value = "new"
+				value.Store("new")
 				_, _ = io.WriteString(w, "done")
 				time.Sleep(time.Hour) // the client has the header long before the end
 				return
 			}
-			now := value
+			now := value.Load().(string)
 			time.Sleep(time.Second)
 			w.Header().Set("Cache-Control", "max-age=60")
 			_, _ = io.WriteString(w, now)

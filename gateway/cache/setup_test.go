@@ -10,11 +10,10 @@ import (
 	"github.com/banyanhq/banyan/gateway/cache"
 )
 
-// origin is a handler that counts its calls and remembers the last request.
+// origin is a handler that counts its calls.
 type origin struct {
 	mu    sync.Mutex
 	calls int
-	last  *http.Request
 	serve func(w http.ResponseWriter, r *http.Request, call int)
 }
 
@@ -22,7 +21,6 @@ func (o *origin) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	o.mu.Lock()
 	o.calls++
 	call := o.calls
-	o.last = r
 	o.mu.Unlock()
 	o.serve(w, r, call)
 }
@@ -31,12 +29,6 @@ func (o *origin) count() int {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return o.calls
-}
-
-func (o *origin) lastRequest() *http.Request {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.last
 }
 
 // answering returns an origin whose body is the number of the call, with headers

@@ -42,9 +42,9 @@ func all(s string, bits byte) bool {
 
 func isToken(s string) bool { return s != "" && all(s, tokenByte) }
 
-// validHost reports whether s is a host with an optional port, as it may stand in
+// ValidHost reports whether s is a host with an optional port, as it may stand in
 // a Host field (RFC 9110 §7.2). Names are ASCII: others arrive as punycode.
-func validHost(s string) bool {
+func ValidHost(s string) bool {
 	host, port, found := s, "", false
 	if strings.HasPrefix(s, "[") {
 		end := strings.IndexByte(s, ']')

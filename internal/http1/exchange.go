@@ -217,7 +217,7 @@ func appendTrailer(out []byte, fields http.Header) []byte {
 func (x *exchange) appendHead(conn *clientConn) error {
 	r := x.request
 	target := r.URL.RequestURI()
-	if !isToken(r.Method) || target == "" || !all(target, targetByte) || r.Host != "" && !validHost(r.Host) {
+	if !isToken(r.Method) || target == "" || !all(target, targetByte) || r.Host != "" && !ValidHost(r.Host) {
 		return fmt.Errorf("http1: call %s: %w: %w: the method, the host or the target has a byte that is not allowed", x.client.address, ErrNotSent, banyan.ErrInvalid)
 	}
 	host := r.Host

@@ -142,7 +142,7 @@ func setTarget(r *http.Request) *Error {
 		return bad("not exactly one Host")
 	}
 	if len(hosts) == 1 {
-		if r.Host = hosts[0]; !validHost(r.Host) {
+		if r.Host = hosts[0]; !ValidHost(r.Host) {
 			return bad("Host is not a host")
 		}
 		delete(r.Header, "Host")
@@ -177,7 +177,7 @@ func absolute(r *http.Request, target string) (string, *Error) {
 		end = len(rest)
 	}
 	authority, path := rest[:end], rest[end:]
-	if !validHost(authority) {
+	if !ValidHost(authority) {
 		return "", bad("the authority of the target is not a host")
 	}
 	if r.Host != "" && !strings.EqualFold(r.Host, authority) {

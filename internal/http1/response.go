@@ -257,12 +257,21 @@ func (w *response) FlushError() error {
 	return w.conn.flush()
 }
 
-// ReadFrom implements io.ReaderFrom. It writes what the source has as soon as
-// the source has no more for now, so that events of a stream are not held back.
-func (w *response) ReadFrom(src io.Reader) (n int64, err error) {
+// Copier is a ResponseWriter round another one that Copy goes through.
+type Copier interface {
+	CopyFrom(src io.Reader) (int64, error)
+}
+
+// Copy writes a body to an answer without holding it back: what the source has
+// is flushed before Copy waits for more.
+func Copy(w http.ResponseWriter, src io.Reader) (n int64, err error) {
+	if c, ok := w.(Copier); ok {
+		return c.CopyFrom(src)
+	}
 	piece := pieces.Get().(*[pieceSize]byte)
 	defer pieces.Put(piece)
 	waits, _ := src.(interface{ waiting() bool })
+	control := http.NewResponseController(w)
 	for {
 		got, readErr := src.Read(piece[:])
 		if got > 0 {
@@ -279,12 +288,23 @@ func (w *response) ReadFrom(src io.Reader) (n int64, err error) {
 			return n, readErr
 		}
 		if waits == nil || waits.waiting() {
-			if err := w.FlushError(); err != nil {
+			if err := control.Flush(); err != nil {
 				return n, err
 			}
 		}
 	}
 }
+
+// ReadFrom implements io.ReaderFrom; it is Copy.
+func (w *response) ReadFrom(src io.Reader) (int64, error) {
+	return Copy(struct {
+		http.ResponseWriter
+		flusher
+	}{w, w}, src)
+}
+
+// flusher is what Copy needs beside a ResponseWriter.
+type flusher interface{ FlushError() error }
 
 // end writes what is left of the answer.
 func (w *response) end() error {

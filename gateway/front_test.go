@@ -1,0 +1,194 @@
+package gateway_test
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"io"
+	"math/big"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/banyanhq/banyan/gateway"
+)
+
+// run runs a front and returns its address, and a function that ends it.
+func run(t *testing.T, h http.Handler, o *gateway.FrontOptions) (address string, end func() error) {
+	t.Helper()
+	f, err := gateway.NewFront(h, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- f.Run(ctx, l) }()
+	ended := false
+	end = func() error {
+		if ended {
+			return nil
+		}
+		ended = true
+		cancel()
+		return <-done
+	}
+	t.Cleanup(func() {
+		if err := end(); err != nil {
+			t.Errorf("Run: %v", err)
+		}
+	})
+	return l.Addr().String(), end
+}
+
+// certificate returns one for localhost, and the pool to trust it.
+func certificate(t *testing.T) (tls.Certificate, *x509.CertPool) {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour), DNSNames: []string{"localhost"}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	parsed, err := x509.ParseCertificate(der)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pool := x509.NewCertPool()
+	pool.AddCert(parsed)
+	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, pool
+}
+
+// The same gateway speaks HTTP/1.1 and HTTP/2, over TLS and in the clear.
+func TestProtocols(t *testing.T) {
+	t.Parallel()
+	u := behind(t, func(w http.ResponseWriter, r *http.Request) {
+		text, _ := io.ReadAll(r.Body)
+		_, _ = io.WriteString(w, r.Method+" "+r.RequestURI+" "+string(text)+" "+r.Header.Get("X-Forwarded-Proto"))
+	})
+	g := opened(t, to(u))
+	cert, pool := certificate(t)
+	clear, _ := run(t, g, nil)
+	secure, _ := run(t, g, &gateway.FrontOptions{TLS: &tls.Config{Certificates: []tls.Certificate{cert}}})
+	for name, c := range map[string]struct {
+		url    string
+		set    func(*http.Protocols)
+		major  int
+		scheme string
+	}{
+		"1.1":     {"http://" + clear, func(p *http.Protocols) { p.SetHTTP1(true) }, 1, "http"},
+		"h2c":     {"http://" + clear, func(p *http.Protocols) { p.SetUnencryptedHTTP2(true) }, 2, "http"},
+		"TLS 1.1": {"https://" + secure, func(p *http.Protocols) { p.SetHTTP1(true) }, 1, "https"},
+		"TLS h2":  {"https://" + secure, func(p *http.Protocols) { p.SetHTTP2(true) }, 2, "https"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			protocols := new(http.Protocols)
+			c.set(protocols)
+			transport := &http.Transport{Protocols: protocols, TLSClientConfig: &tls.Config{RootCAs: pool}}
+			defer transport.CloseIdleConnections()
+			for range 3 {
+				r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, c.url+"/a//b?q", strings.NewReader("hello"))
+				if err != nil {
+					t.Fatal(err)
+				}
+				resp, err := transport.RoundTrip(r)
+				if err != nil {
+					t.Fatal(err)
+				}
+				text, err := io.ReadAll(resp.Body)
+				_ = resp.Body.Close()
+				if want := "POST /a/b?q hello " + c.scheme; string(text) != want || err != nil || resp.ProtoMajor != c.major {
+					t.Errorf("answer %q by HTTP/%d, %v; want %q", text, resp.ProtoMajor, err, want)
+				}
+			}
+		})
+	}
+}
+
+// The end of Run waits for requests under way.
+func TestDrain(t *testing.T) {
+	t.Parallel()
+	began, release := make(chan bool), make(chan bool)
+	address, end := run(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		began <- true
+		<-release
+		_, _ = io.WriteString(w, "whole")
+	}), nil)
+	answer := make(chan string, 1)
+	go func() {
+		resp, err := http.Get("http://" + address + "/") //nolint:noctx // a test
+		if err != nil {
+			answer <- err.Error()
+			return
+		}
+		text, _ := io.ReadAll(resp.Body)
+		_ = resp.Body.Close()
+		answer <- string(text)
+	}()
+	<-began
+	ended := make(chan error, 1)
+	go func() { ended <- end() }()
+	select {
+	case err := <-ended:
+		t.Fatalf("Run returned %v while a request was under way", err)
+	case release <- true:
+	}
+	if got := <-answer; got != "whole" {
+		t.Errorf("answer %q", got)
+	}
+	if err := <-ended; err != nil {
+		t.Errorf("Run: %v", err)
+	}
+	if _, err := net.Dial("tcp", address); err == nil {
+		t.Errorf("connections are accepted after the end")
+	}
+}
+
+func TestAdmin(t *testing.T) {
+	t.Parallel()
+	u := behind(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/bad" {
+			w.WriteHeader(http.StatusInternalServerError)
+		}
+	})
+	g := opened(t, to(u))
+	for range 9 {
+		ask(g, "GET", "http://x/")
+	}
+	ask(g, "GET", "http://x/bad")
+	admin := g.Admin("gateway.internal:9901")
+	for host, want := range map[string]int{
+		"localhost": 200, "127.0.0.1:9901": 200, "[::1]:9901": 200, "gateway.internal": 200, "evil.example": 421, "127.0.0.1.evil.example": 421, "": 421,
+	} {
+		r := httptest.NewRequest("GET", "/v1/status", http.NoBody)
+		r.Host = host
+		w := httptest.NewRecorder()
+		if admin.ServeHTTP(w, r); w.Code != want {
+			t.Errorf("Host %q: status %d, want %d", host, w.Code, want)
+		}
+	}
+	var status gateway.Status
+	if err := json.Unmarshal(ask(admin, "GET", "http://localhost/v1/status").Body.Bytes(), &status); err != nil {
+		t.Fatal(err)
+	}
+	got := status.Routes[0]
+	if got.Requests != 10 || got.Failed != 1 || got.InFlight != 0 || got.P50MS <= 0 || got.P99MS < got.P50MS {
+		t.Errorf("route %+v", got)
+	}
+	if target := status.Upstreams[0].Targets[0]; target.Calls != 10 || target.InFlight != 0 || target.LatencyMS <= 0 {
+		t.Errorf("target %+v", target)
+	}
+}
