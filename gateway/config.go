@@ -29,6 +29,12 @@ type Config struct {
 	Routes []Route `yaml:"routes"`
 }
 
+// The addresses of a gateway whose configuration names none.
+const (
+	DefaultListen = ":8080"
+	DefaultAdmin  = "127.0.0.1:9901"
+)
+
 // PathsConfig is PathRules in a file.
 type PathsConfig struct {
 	EncodedSlash bool `yaml:"encoded_slash"`
@@ -123,6 +129,12 @@ func (c *Config) Check() []Mistake {
 // compile checks and prepares everything that needs no network.
 func (c *Config) compile() (*table, []netip.Prefix, mistakes) {
 	var found mistakes
+	if c.Listen == "" {
+		c.Listen = DefaultListen
+	}
+	if c.Admin == "" {
+		c.Admin = DefaultAdmin
+	}
 	trusted := c.trusted(&found)
 	for name, u := range c.Upstreams {
 		u.check("$.upstreams."+name, name, &found)

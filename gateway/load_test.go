@@ -39,7 +39,7 @@ routes:
 		t.Fatal(err)
 	}
 	want := &gateway.Config{
-		Listen: ":8443", TrustedProxies: []string{"10.0.0.0/8"},
+		Listen: ":8443", Admin: "127.0.0.1:9901", TrustedProxies: []string{"10.0.0.0/8"},
 		Upstreams: map[string]gateway.Upstream{
 			"monolith": {Targets: []string{"http://127.0.0.1:3000"}},
 			"orders":   {Targets: []string{"http://10.0.0.1:8080", "https://10.0.0.2"}, Sticky: "cookie session", Health: gateway.Health{Path: "/readyz", Every: 2 * time.Second}},

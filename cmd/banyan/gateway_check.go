@@ -1,0 +1,67 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/banyanhq/banyan/gateway"
+)
+
+func newCheckCommand(e *env) *cobra.Command {
+	var asJSON bool
+	c := &cobra.Command{
+		Use: "check [FILE]", Short: "Check a gateway's configuration",
+		Long: "Read a configuration file (default " + defaultConfig + ") and say everything that is wrong with\n" +
+			"it, each with its line. Nothing is started, and no network is used.",
+		Example: "  banyan check banyan.yaml",
+		Args:    wantArgs(1, "FILE"),
+		RunE: func(_ *cobra.Command, args []string) error {
+			file := defaultConfig
+			if len(args) == 1 {
+				file = args[0]
+			}
+			return check(e, file, asJSON)
+		},
+	}
+	c.Flags().BoolVar(&asJSON, "json", false, "print one JSON object")
+	return c
+}
+
+// checked is the JSON of a checked file.
+type checked struct {
+	File     string          `json:"file"`
+	OK       bool            `json:"ok"`
+	Mistakes []gateway.Place `json:"mistakes"`
+}
+
+// errMistakes: the file is wrong, and what is wrong is printed.
+var errMistakes = errors.New("the configuration has mistakes")
+
+func check(e *env, file string, asJSON bool) error {
+	config, err := gateway.Load(file)
+	var wrong *gateway.FileError
+	if err != nil && !errors.As(err, &wrong) {
+		return err
+	}
+	if asJSON {
+		out := checked{File: file, OK: err == nil, Mistakes: []gateway.Place{}}
+		if wrong != nil {
+			out.Mistakes = wrong.Places
+		}
+		if err := json.NewEncoder(e.stdout).Encode(out); err != nil {
+			return err
+		}
+		if wrong != nil {
+			return errMistakes
+		}
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(e.stdout, "%s: %d routes, %d upstreams, nothing wrong\n", file, len(config.Routes), len(config.Upstreams))
+	return err
+}
