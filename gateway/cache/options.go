@@ -52,8 +52,9 @@ type Trace struct {
 	Served func(*http.Request, Outcome)
 	// Purged is called after each purge, with the number of answers it met.
 	Purged func(Purge, int)
-	// Failed is called when a call of the next handler in the background
-	// panicked, with the value.
+	// Failed is called when a call of the next handler by the cache panicked, with
+	// the value, except http.ErrAbortHandler. Where a request waits for it the
+	// panic goes on there too.
 	Failed func(*http.Request, any)
 }
 
