@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"net/netip"
 	"strings"
+
+	"github.com/banyanhq/banyan/internal/http1"
 )
 
 // client is who a request comes from, as far as trusted proxies say.
@@ -22,6 +24,7 @@ type arrival struct {
 	client          *client
 	path            string // canonical
 	route           *Route
+	trace           trace
 	answer          recorder
 }
 
@@ -29,10 +32,30 @@ type arrivalKey struct{}
 
 // Value implements context.Context.
 func (a *arrival) Value(key any) any {
-	if key == (arrivalKey{}) {
+	switch key.(type) {
+	case arrivalKey:
 		return a
+	case http1.InformKey:
+		return a.inform
 	}
 	return a.Context.Value(key)
+}
+
+// inform passes an informational answer on, such as early hints (RFC 8297).
+func (a *arrival) inform(status int, header http.Header) {
+	if status == http.StatusContinue {
+		return // between the gateway and the upstream
+	}
+	h := a.answer.Header()
+	for name, values := range header {
+		if !hop[name] {
+			h[name] = values
+		}
+	}
+	a.answer.WriteHeader(status)
+	for name := range header {
+		delete(h, name)
+	}
 }
 
 // arrivalOf returns what the gateway knows; outside of a gateway, nothing.

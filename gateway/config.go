@@ -47,6 +47,9 @@ type PathsConfig struct {
 type Upstream struct {
 	// Targets are the servers: http:// or https://, a host, and perhaps a port.
 	Targets []string `yaml:"targets"`
+	// Protocol that the targets speak: "http1" (the default) or "h2", which gRPC
+	// needs.
+	Protocol string `yaml:"protocol"`
 	// Health asks each target whether it is well; default: never. Failing calls
 	// count in any case.
 	Health Health `yaml:"health"`
@@ -228,6 +231,9 @@ func (u *Upstream) check(path, name string, found *mistakes) {
 		if _, err := parseTarget(text); err != nil {
 			found.add(fmt.Sprintf("%s.targets[%d]", path, i), "%s", err)
 		}
+	}
+	if u.Protocol != "" && u.Protocol != "http1" && u.Protocol != "h2" {
+		found.add(path+".protocol", `%q is neither "http1" nor "h2"`, u.Protocol)
 	}
 	if _, _, err := parseSticky(u.Sticky); err != nil {
 		found.add(path+".sticky", "%s", err)

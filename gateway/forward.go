@@ -106,9 +106,11 @@ func (f *forwarder) header(r *http.Request) http.Header {
 	if listed(r.Header["Te"], "trailers") {
 		out["Te"] = []string{"trailers"}
 	}
-	c := arrivalOf(r.Context()).client
-	values := []string{c.via, c.scheme, r.Host}
+	a := arrivalOf(r.Context())
+	c := a.client
+	values := []string{c.via, c.scheme, r.Host, string(a.trace)}
 	out["X-Forwarded-For"], out["X-Forwarded-Proto"], out["X-Forwarded-Host"] = values[0:1:1], values[1:2:2], values[2:3:3]
+	out["Traceparent"] = values[3:4:4]
 	return out
 }
 

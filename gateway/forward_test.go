@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"regexp"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -144,6 +145,7 @@ func TestStripsHeaders(t *testing.T) {
 	got := <-seen
 	want := http.Header{
 		"X-Forwarded-For": {"127.0.0.1"}, "X-Forwarded-Proto": {"http"}, "X-Forwarded-Host": {"shop"}, "X-Kept": {"1"}, "Te": {"trailers"},
+		"Traceparent": got["Traceparent"], // TestTrace
 	}
 	for name, values := range got {
 		if !slices.Equal(values, want[name]) {
@@ -411,5 +413,106 @@ func TestRefusedUpgrade(t *testing.T) {
 	got := say(t, front(t, opened(t, to(u))), "GET /1 HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\nGET /2 HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
 	if strings.Count(got, "HTTP/1.1 426") != 2 || !strings.Contains(got, "/1") || !strings.HasSuffix(got, "/2") {
 		t.Errorf("answers %q", got)
+	}
+}
+
+// A trace goes on, with a span of the gateway's; without one a trace begins.
+func TestTrace(t *testing.T) {
+	t.Parallel()
+	u := behind(t, func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, r.Header.Get("Traceparent")) })
+	served := make(chan gateway.Served, 1)
+	g, err := gateway.New(to(u), &gateway.Options{Hooks: gateway.Hooks{Served: func(s gateway.Served) { served <- s }}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = g.Close() })
+	const id, span = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
+	form := regexp.MustCompile("^00-([0-9a-f]{32})-([0-9a-f]{16})-(0[01])$")
+	for in, continues := range map[string]bool{
+		"00-" + id + "-" + span + "-01":      true,
+		"cc-" + id + "-" + span + "-01-more": true,
+		"":                                   false,
+		"ff-" + id + "-" + span + "-01":      false,
+		"00-" + id + "-" + span + "-01-more": false,
+		"00-" + strings.ToUpper(id) + "-" + span + "-01":      false,
+		"00-00000000000000000000000000000000-" + span + "-01": false,
+		"00-" + id + "-0000000000000000-01":                   false,
+	} {
+		var header []string
+		if in != "" {
+			header = []string{"Traceparent", in}
+		}
+		got := form.FindStringSubmatch(ask(g, "GET", "http://x/a//b?secret", header...).Body.String())
+		if got == nil || (got[1] == id) != continues || got[2] == span || continues != (got[3] == "01") {
+			t.Errorf("%q became %q", in, got)
+			continue
+		}
+		s := <-served
+		s.Took, s.Trace = 0, strings.Replace(s.Trace, got[1], "same", 1)
+		if want := (gateway.Served{Route: "/", Upstream: "u", Client: "192.0.2.1", Method: "GET", Host: "x", Path: "/a/b", Proto: "HTTP/1.1", Trace: "same", Status: 200, Bytes: 55}); s != want {
+			t.Errorf("the hook heard %+v, want %+v", s, want)
+		}
+	}
+}
+
+// Early hints are passed on, 100 Continue is not.
+func TestEarlyHints(t *testing.T) {
+	t.Parallel()
+	u := "http://" + raw(t, "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </a.css>\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+	got := say(t, front(t, opened(t, to(u))), "GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+	if !strings.HasPrefix(got, "HTTP/1.1 103 Early Hints\r\nLink: </a.css>\r\n\r\nHTTP/1.1 200 OK\r\n") || strings.Count(got, "Link") != 1 {
+		t.Errorf("answers %q", got)
+	}
+}
+
+// HTTP/2 goes through whole: both directions at once, and trailers, as gRPC
+// needs them.
+func TestHTTP2Upstream(t *testing.T) {
+	t.Parallel()
+	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Trailer", "Grpc-Status")
+		lines := bufio.NewScanner(r.Body)
+		for lines.Scan() {
+			fmt.Fprintf(w, "%s %s %s\n", r.Proto, r.Header.Get("Te"), lines.Text())
+			_ = http.NewResponseController(w).Flush()
+		}
+		w.Header().Set("Grpc-Status", r.Trailer.Get("Sum"))
+	}))
+	s.Config.Protocols = new(http.Protocols)
+	s.Config.Protocols.SetUnencryptedHTTP2(true)
+	s.Start()
+	t.Cleanup(s.Close)
+	c := to(s.URL)
+	c.Upstreams["u"] = gateway.Upstream{Targets: []string{s.URL}, Protocol: "h2"}
+	address, _ := run(t, opened(t, c), nil)
+	protocols := new(http.Protocols)
+	protocols.SetUnencryptedHTTP2(true)
+	transport := &http.Transport{Protocols: protocols}
+	defer transport.CloseIdleConnections()
+	body, feed := io.Pipe()
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+address+"/shop.Orders/Place", body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("Te", "trailers")
+	r.Trailer = http.Header{"Sum": {"7"}}
+	go func() { _, _ = io.WriteString(feed, "0\n") }()
+	resp, err := transport.RoundTrip(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	lines := bufio.NewScanner(resp.Body)
+	for i := range 5 { // each answer comes before the next message is sent
+		if lines.Scan(); lines.Text() != fmt.Sprintf("HTTP/2.0 trailers %d", i) {
+			t.Fatalf("line %q, %v", lines.Text(), lines.Err())
+		}
+		if i < 4 {
+			fmt.Fprintf(feed, "%d\n", i+1)
+		}
+	}
+	_ = feed.Close()
+	if lines.Scan() || resp.Trailer.Get("Grpc-Status") != "7" {
+		t.Errorf("the end: %q, trailer %v", lines.Text(), resp.Trailer)
 	}
 }

@@ -21,12 +21,15 @@ import (
 type Options struct {
 	// Log gets what an operator should know; default: nothing is logged.
 	Log *slog.Logger
+	// Hooks are told what happens.
+	Hooks Hooks
 }
 
 // Gateway is an http.Handler that routes requests to upstreams. It has to be
 // closed.
 type Gateway struct {
 	log   *slog.Logger
+	hooks Hooks
 	seed  maphash.Seed // of sticky clients: it lives as long as the gateway
 	state atomic.Pointer[state]
 
@@ -50,8 +53,11 @@ type state struct {
 // must not be changed.
 func New(c *Config, o *Options) (*Gateway, error) {
 	g := &Gateway{log: slog.New(slog.DiscardHandler), seed: maphash.MakeSeed()}
-	if o != nil && o.Log != nil {
-		g.log = o.Log
+	if o != nil {
+		g.hooks = o.Hooks
+		if o.Log != nil {
+			g.log = o.Log
+		}
 	}
 	s, err := g.build(c, &state{})
 	if err != nil {
@@ -172,8 +178,8 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	route, allowed := s.table.lookup(r, c.host, path)
 	switch {
 	case route != nil:
-		a := &arrival{Context: r.Context(), client: c, path: path, route: route, answer: recorder{ResponseWriter: w}}
-		a.serve(s.handlers[route], r)
+		a := &arrival{Context: r.Context(), client: c, path: path, route: route, trace: newTrace(r), answer: recorder{ResponseWriter: w}}
+		a.serve(s.handlers[route], r, &g.hooks)
 	case len(allowed) > 0:
 		w.Header().Set("Allow", strings.Join(allowed, ", "))
 		Problem(w, http.StatusMethodNotAllowed, "this path has no such method")
@@ -183,14 +189,16 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // serve lets a handler answer, and counts it, also if it panics.
-func (a *arrival) serve(h http.Handler, r *http.Request) {
+func (a *arrival) serve(h http.Handler, r *http.Request, hooks *Hooks) {
 	start := time.Now()
 	st := a.route.stats
 	st.inFlight.Add(1)
 	defer func() {
 		st.inFlight.Add(-1)
 		st.statuses[min(a.answer.status/100, 5)].Add(1)
-		st.took.add(time.Since(start))
+		took := time.Since(start)
+		st.took.add(took)
+		a.served(hooks, r.Method, r.Host, r.Proto, took)
 	}()
 	h.ServeHTTP(&a.answer, r.WithContext(a))
 }

@@ -72,6 +72,12 @@ func newTarget(text string, config *Upstream) (*target, error) {
 	if err != nil {
 		return nil, err
 	}
+	t := &target{url: at}
+	t.health.init(config)
+	if config.Protocol == "h2" {
+		t.client, t.close = newHTTP2(at, config)
+		return t, nil
+	}
 	options := &http1.ClientOptions{
 		Dial:    (&net.Dialer{Timeout: config.ConnectTimeout}).DialContext,
 		MaxIdle: config.MaxIdle, IdleTimeout: config.IdleTimeout,
@@ -87,9 +93,51 @@ func newTarget(text string, config *Upstream) (*target, error) {
 	if err != nil {
 		return nil, err
 	}
-	t := &target{url: at, client: client, close: client.Close}
-	t.health.init(config)
+	t.client, t.close = client, client.Close
 	return t, nil
+}
+
+// newHTTP2 returns a client for a target that speaks HTTP/2, such as a gRPC
+// server: over TLS, or in the clear by prior knowledge.
+func newHTTP2(at *url.URL, config *Upstream) (http.RoundTripper, func() error) {
+	protocols := new(http.Protocols)
+	protocols.SetHTTP2(true)
+	protocols.SetUnencryptedHTTP2(true)
+	transport := &http.Transport{
+		DialContext: (&net.Dialer{Timeout: config.ConnectTimeout}).DialContext, TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS12},
+		TLSHandshakeTimeout: config.ConnectTimeout, IdleConnTimeout: config.IdleTimeout, DisableCompression: true, Protocols: protocols,
+		HTTP2: &http.HTTP2Config{SendPingTimeout: 15 * time.Second, PingTimeout: 5 * time.Second},
+	}
+	return &http2Client{at: at, transport: transport}, func() error {
+		transport.CloseIdleConnections()
+		return nil
+	}
+}
+
+// http2Client sends every request to one target.
+type http2Client struct {
+	at        *url.URL
+	transport *http.Transport
+}
+
+// RoundTrip implements http.RoundTripper.
+func (c *http2Client) RoundTrip(r *http.Request) (*http.Response, error) {
+	out := *r
+	u := *r.URL
+	u.Scheme, u.Host = c.at.Scheme, c.at.Host
+	out.URL = &u
+	resp, err := c.transport.RoundTrip(&out)
+	if err == nil {
+		return resp, nil
+	}
+	var dial *net.OpError
+	if errors.As(err, &dial) && dial.Op == "dial" {
+		return nil, fmt.Errorf("gateway: call %s: %w: %w", c.at.Host, http1.ErrNotSent, err)
+	}
+	if cause := context.Cause(r.Context()); cause != nil {
+		err = cause
+	}
+	return nil, fmt.Errorf("gateway: call %s: %w", c.at.Host, err)
 }
 
 // Close ends the health checks and releases the connections. Calls under way go

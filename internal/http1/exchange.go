@@ -270,6 +270,12 @@ func appendFraming(out []byte, r *http.Request) []byte {
 	return out
 }
 
+// InformKey is the key of a func(status int, header http.Header) in the context
+// of a call, which is called with each informational answer by the goroutine of
+// the call. It is there beside httptrace because that costs each call, and this
+// only those that are informed.
+type InformKey struct{}
+
 // maxInformational answers come before the one that counts.
 const maxInformational = 16
 
@@ -287,6 +293,9 @@ func (x *exchange) receive(conn *clientConn) (*http.Response, error) {
 		if resp.StatusCode >= 200 || resp.StatusCode == http.StatusSwitchingProtocols {
 			x.setBody(conn, resp)
 			return resp, nil
+		}
+		if inform, ok := x.request.Context().Value(InformKey{}).(func(int, http.Header)); ok {
+			inform(resp.StatusCode, resp.Header)
 		}
 		if trace := httptrace.ContextClientTrace(x.request.Context()); trace != nil && trace.Got1xxResponse != nil {
 			if err := trace.Got1xxResponse(resp.StatusCode, textproto.MIMEHeader(resp.Header)); err != nil {
