@@ -18,6 +18,10 @@ type Config struct {
 	// Admin is the address of the admin API; default "127.0.0.1:9901", "none" for
 	// none.
 	Admin string `yaml:"admin"`
+	// TLS, if set, is spoken at the front door.
+	TLS TLSFiles `yaml:"tls"`
+	// AccessLog writes a line for each request; default true.
+	AccessLog *bool `yaml:"access_log"`
 	// TrustedProxies, as CIDRs, may say in X-Forwarded-For whom a request comes
 	// from, and in X-Forwarded-Proto and -Host how. Nobody else may.
 	TrustedProxies []string `yaml:"trusted_proxies"`
@@ -34,6 +38,13 @@ const (
 	DefaultListen = ":8080"
 	DefaultAdmin  = "127.0.0.1:9901"
 )
+
+// TLSFiles are a certificate and its key, as PEM. They are read again when they
+// change.
+type TLSFiles struct {
+	Cert string `yaml:"cert"`
+	Key  string `yaml:"key"`
+}
 
 // PathsConfig is PathRules in a file.
 type PathsConfig struct {
@@ -137,6 +148,9 @@ func (c *Config) compile() (*table, []netip.Prefix, mistakes) {
 	}
 	if c.Admin == "" {
 		c.Admin = DefaultAdmin
+	}
+	if (c.TLS.Cert == "") != (c.TLS.Key == "") {
+		found.add("$.tls", "both cert and key are needed")
 	}
 	trusted := c.trusted(&found)
 	for name, u := range c.Upstreams {

@@ -58,12 +58,17 @@ func runGateway(ctx context.Context, e *env, file string, every time.Duration) (
 	if err != nil {
 		return err
 	}
-	g, err := gateway.New(config, &gateway.Options{Log: log})
+	options := &gateway.Options{Log: log}
+	if config.AccessLog == nil || *config.AccessLog {
+		options.Hooks.Served = accessLog(log)
+	}
+	g, err := gateway.New(config, options)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, g.Close()) }()
-	front, err := gateway.NewFront(g, &gateway.FrontOptions{Log: log})
+	w := &watched{log: log, gateway: g, file: file, seen: seen, every: every}
+	front, err := w.front(config)
 	if err != nil {
 		return err
 	}
@@ -82,10 +87,20 @@ func runGateway(ctx context.Context, e *env, file string, every time.Duration) (
 	log.Info("serving", "address", listener.Addr().String(), "routes", len(config.Routes), "upstreams", len(config.Upstreams))
 	group.Go(func() error { return front.Run(ctx, listener) })
 	group.Go(func() error {
-		reload(ctx, log, g, file, seen, every)
+		w.run(ctx)
 		return nil
 	})
 	return group.Wait()
+}
+
+// accessLog writes a line for each request. The query is not in it: it may hold
+// tokens.
+func accessLog(log *slog.Logger) func(gateway.Served) {
+	return func(s gateway.Served) {
+		log.LogAttrs(context.Background(), slog.LevelInfo, "request",
+			slog.String("route", s.Route), slog.String("client", s.Client), slog.String("method", s.Method), slog.String("host", s.Host), slog.String("path", s.Path),
+			slog.String("proto", s.Proto), slog.Int("status", s.Status), slog.Int64("bytes", s.Bytes), slog.Float64("took_ms", float64(s.Took.Microseconds())/1000), slog.String("trace", s.Trace))
+	}
 }
 
 func listen(ctx context.Context, key, address string) (net.Listener, error) {
@@ -122,10 +137,33 @@ func fingerprint(file string) (stamp, error) {
 	return stamp{info.Size(), info.ModTime()}, nil
 }
 
-// reload takes over a changed file. A file that is gone for a moment, as while an
-// editor writes it, is no change.
-func reload(ctx context.Context, log *slog.Logger, g *gateway.Gateway, file string, seen stamp, every time.Duration) {
-	tick := time.NewTicker(every)
+// watched are the files of a gateway that runs.
+type watched struct {
+	log     *slog.Logger
+	gateway *gateway.Gateway
+	file    string
+	seen    stamp
+	every   time.Duration
+	cert    *gateway.Certificate // nil: no TLS
+	wrong   string               // what was wrong with it last: said once
+}
+
+// front returns the front door that a configuration asks for.
+func (w *watched) front(c *gateway.Config) (*gateway.Front, error) {
+	options := &gateway.FrontOptions{Log: w.log}
+	if c.TLS.Cert != "" {
+		var err error
+		if w.cert, err = gateway.LoadCertificate(c.TLS); err != nil {
+			return nil, err
+		}
+		options.TLS = w.cert.Config()
+	}
+	return gateway.NewFront(w.gateway, options)
+}
+
+// run takes over changed files until the context ends.
+func (w *watched) run(ctx context.Context) {
+	tick := time.NewTicker(w.every)
 	defer tick.Stop()
 	for {
 		select {
@@ -133,19 +171,42 @@ func reload(ctx context.Context, log *slog.Logger, g *gateway.Gateway, file stri
 			return
 		case <-tick.C:
 		}
-		now, err := fingerprint(file)
-		if err != nil || now == seen {
-			continue
-		}
-		seen = now
-		config, err := gateway.Load(file)
-		if err == nil {
-			err = g.Reload(config)
-		}
-		if err != nil {
-			log.Error("the changed configuration is wrong; the old one stays", "error", err.Error())
-			continue
-		}
-		log.Info("reloaded", "routes", len(config.Routes), "upstreams", len(config.Upstreams))
+		w.refreshCertificate()
+		w.reload()
 	}
+}
+
+func (w *watched) refreshCertificate() {
+	if w.cert == nil {
+		return
+	}
+	switch changed, err := w.cert.Refresh(); {
+	case err != nil:
+		if text := err.Error(); text != w.wrong {
+			w.wrong = text
+			w.log.Error("the changed certificate is wrong; the old one stays", "error", text)
+		}
+	case changed:
+		w.wrong = ""
+		w.log.Info("certificate reloaded")
+	}
+}
+
+// reload takes over a changed configuration. A file that is gone for a moment, as
+// while an editor writes it, is no change.
+func (w *watched) reload() {
+	now, err := fingerprint(w.file)
+	if err != nil || now == w.seen {
+		return
+	}
+	w.seen = now
+	config, err := gateway.Load(w.file)
+	if err == nil {
+		err = w.gateway.Reload(config)
+	}
+	if err != nil {
+		w.log.Error("the changed configuration is wrong; the old one stays", "error", err.Error())
+		return
+	}
+	w.log.Info("reloaded", "routes", len(config.Routes), "upstreams", len(config.Upstreams))
 }
