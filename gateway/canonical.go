@@ -15,9 +15,15 @@ type PathRules struct {
 	// Semicolon lets ; through. Servlet containers cut it and what follows from
 	// a segment: /admin;x is /admin to them.
 	Semicolon bool
+	// Delimiters lets %23 (#) and %3F (?) through. A server that decodes a path and
+	// parses it again cuts it there.
+	Delimiters bool
 	// AnyBytes lets escapes through that are not UTF-8, and escaped control
 	// characters other than NUL.
 	AnyBytes bool
+	// IgnoreCase matches text of patterns in any case, for servers behind that do
+	// not tell /admin from /ADMIN. What is forwarded keeps its case.
+	IgnoreCase bool
 }
 
 // pathError is why a path is refused. It holds no bytes of the path.
@@ -73,6 +79,8 @@ func appendByte(out []byte, c byte, escaped bool, rules PathRules) ([]byte, erro
 		return nil, pathError("has a backslash")
 	case c == ';' && !rules.Semicolon:
 		return nil, pathError("has a semicolon")
+	case (c == '#' || c == '?') && !rules.Delimiters:
+		return nil, pathError("has an escaped # or ?")
 	case c == 0 || (c < 0x20 || c == 0x7f) && (!escaped || !rules.AnyBytes):
 		return nil, pathError("has a control character")
 	case pathByte[c] || c == ';':

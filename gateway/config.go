@@ -50,7 +50,9 @@ type TLSFiles struct {
 type PathsConfig struct {
 	EncodedSlash bool `yaml:"encoded_slash"`
 	Semicolon    bool `yaml:"semicolon"`
+	Delimiters   bool `yaml:"delimiters"`
 	AnyBytes     bool `yaml:"any_bytes"`
+	IgnoreCase   bool `yaml:"ignore_case"`
 }
 
 // Upstream is a set of servers that can all answer the same. In a file, a URL
@@ -202,6 +204,9 @@ func (c *Config) route(t *table, names map[string]bool, i int, found *mistakes) 
 	}
 	if len(*found) > before {
 		return
+	}
+	if c.Paths.IgnoreCase {
+		r.pattern.lower()
 	}
 	if err := t.add(r); err != nil {
 		found.add(path+".match", "%s", err)

@@ -132,6 +132,13 @@ func (g *Gateway) build(c *Config, old *state) (*state, error) {
 	return s, nil
 }
 
+func (s *state) lookup(r *http.Request, host, path string) (*Route, []string) {
+	if s.paths.IgnoreCase {
+		path = strings.ToLower(path)
+	}
+	return s.table.lookup(r, host, path)
+}
+
 // begin starts the upstreams that another state does not have.
 func (s *state) begin(before *state) {
 	for name, u := range s.upstreams {
@@ -159,7 +166,7 @@ func (g *Gateway) Match(r *http.Request) *Route {
 	if err != nil {
 		return nil
 	}
-	route, _ := s.table.lookup(r, hostOf(r.Host), path)
+	route, _ := s.lookup(r, hostOf(r.Host), path)
 	return route
 }
 
@@ -175,7 +182,7 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	c := newClient(r, s.trusted)
-	route, allowed := s.table.lookup(r, c.host, path)
+	route, allowed := s.lookup(r, c.host, path)
 	switch {
 	case route != nil:
 		a := &arrival{Context: r.Context(), client: c, path: path, route: route, trace: newTrace(r), answer: recorder{ResponseWriter: w}}

@@ -59,6 +59,13 @@ func parsePattern(text string) (pattern, error) {
 	return p, nil
 }
 
+// lower makes a pattern one for paths in lower case.
+func (p *pattern) lower() {
+	for i := range p.segments {
+		p.segments[i].text = strings.ToLower(p.segments[i].text)
+	}
+}
+
 func validMethod(s string) bool {
 	for _, c := range s {
 		if c < 'A' || c > 'Z' {
