@@ -38,6 +38,7 @@ var rules = []rule{
 	{[]string{"store/storetest"}, []string{".", "store"}, nil, "test kits import testing and their contract, so that they weigh nothing in a user's module"},
 	{[]string{"view/viewtest"}, []string{".", "view"}, nil, "test kits import testing and their contract, so that they weigh nothing in a user's module"},
 	{[]string{"banyantest"}, []string{".", "store", "view", "mem", "aggregate", "projection"}, nil, "the users' test kit runs on mem and weighs nothing"},
+	{[]string{"resilience"}, []string{"."}, []string{"github.com/failsafe-go/failsafe-go"}, "edge packages know the vocabulary only; they meet through net/http"},
 	{[]string{"gateway"}, []string{".", "internal/http1"}, []string{"github.com/goccy/go-yaml"}, "the edge knows the vocabulary, never the log: it stands in front of applications that have none"},
 	{[]string{"app"}, []string{".", "store", "view", "projection", "mem", "sqlite", "postgres"}, []string{anywhere}, "only app and the binary name back ends"},
 	{[]string{"example/..."}, []string{".", "store", "view", "aggregate", "projection", "app", "banyantest", "example/..."}, []string{anywhere}, "the example uses what a user can use: public packages only"},
