@@ -39,7 +39,7 @@ var rules = []rule{
 	{[]string{"view/viewtest"}, []string{".", "view"}, nil, "test kits import testing and their contract, so that they weigh nothing in a user's module"},
 	{[]string{"banyantest"}, []string{".", "store", "view", "mem", "aggregate", "projection"}, nil, "the users' test kit runs on mem and weighs nothing"},
 	{[]string{"resilience"}, []string{"."}, []string{"github.com/failsafe-go/failsafe-go"}, "edge packages know the vocabulary only; they meet through net/http"},
-	{[]string{"gateway"}, []string{".", "internal/http1"}, []string{"github.com/goccy/go-yaml"}, "the edge knows the vocabulary, never the log: it stands in front of applications that have none"},
+	{[]string{"gateway"}, []string{".", "internal/http1", "resilience"}, []string{"github.com/goccy/go-yaml"}, "the edge knows the vocabulary, never the log: it stands in front of applications that have none"},
 	{[]string{"app"}, []string{".", "store", "view", "projection", "mem", "sqlite", "postgres"}, []string{anywhere}, "only app and the binary name back ends"},
 	{[]string{"example/..."}, []string{".", "store", "view", "aggregate", "projection", "app", "banyantest", "example/..."}, []string{anywhere}, "the example uses what a user can use: public packages only"},
 	{[]string{"bench"}, []string{".", "store", "sqlite", "postgres"}, []string{"golang.org/x/sync", "modernc.org/sqlite", "github.com/jackc/pgx/v5"}, "a benchmark puts the store and the bare driver side by side, and nothing else"},

@@ -72,6 +72,11 @@ type Upstream struct {
 	// SlowStart is how long a target that has come back gets less than its share;
 	// default 10 s.
 	SlowStart time.Duration `yaml:"slow_start"`
+	// Breaker stops calls to a target that fails; default: there is none, and a
+	// target whose calls fail in a row is put aside for a second or more.
+	Breaker *Breaker `yaml:"breaker"`
+	// Concurrency bounds the calls to each target; default: nothing does.
+	Concurrency *Concurrency `yaml:"concurrency"`
 	// ConnectTimeout is for a connection to a target; default 5 s.
 	ConnectTimeout time.Duration `yaml:"connect_timeout"`
 	// MaxIdle connections are kept to each target; default 256.
@@ -116,6 +121,13 @@ type Route struct {
 	// Timeout is how long the upstream may take to begin its answer, from the last
 	// byte of the request; default 30 s.
 	Timeout time.Duration `yaml:"timeout"`
+	// Concurrency bounds the requests under way; default: nothing does.
+	Concurrency *Concurrency `yaml:"concurrency"`
+	// Retry, Hedge and Fallback are for calls that fail or are slow; default:
+	// none. A call of which nothing was sent goes to another target in any case.
+	Retry    *Retry    `yaml:"retry"`
+	Hedge    *Hedge    `yaml:"hedge"`
+	Fallback *Fallback `yaml:"fallback"`
 
 	pattern pattern
 	stats   *stats // kept over reloads by name
@@ -227,6 +239,8 @@ func (r *Route) check(path string, c *Config, found *mistakes) {
 			found.add(path+"."+key, "%q is not a path prefix; want something like /api", prefix)
 		}
 	}
+	_, err := r.policies()
+	checkPolicies(path, err, found)
 	for name := range r.Headers {
 		if !headerName.MatchString(name) {
 			found.add(path+".headers", "%q is not a header's name", name)
@@ -254,6 +268,8 @@ func (u *Upstream) check(path, name string, found *mistakes) {
 	if u.Protocol != "" && u.Protocol != "http1" && u.Protocol != "h2" {
 		found.add(path+".protocol", `%q is neither "http1" nor "h2"`, u.Protocol)
 	}
+	_, err := u.policy(name)
+	checkPolicies(path, err, found)
 	if _, _, err := parseSticky(u.Sticky); err != nil {
 		found.add(path+".sticky", "%s", err)
 	}

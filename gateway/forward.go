@@ -6,17 +6,37 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
 
+	"github.com/banyanhq/banyan"
 	"github.com/banyanhq/banyan/internal/http1"
+	"github.com/banyanhq/banyan/resilience"
 )
 
 // forwarder sends the requests of a route to its upstream.
 type forwarder struct {
-	route    *Route
-	upstream *upstream
+	route   *Route
+	calls   http.RoundTripper // the upstream, with the route's policies
+	replays bool              // calls may be sent again
+}
+
+// newHandler returns the handler of a route.
+func newHandler(r *Route, u *upstream) (http.Handler, error) {
+	p, err := r.policies()
+	if err != nil {
+		return nil, err
+	}
+	f := &forwarder{route: r, calls: u, replays: r.Retry != nil}
+	if p.calls != nil {
+		f.calls = p.calls.Transport(u)
+	}
+	if p.handler != nil {
+		return p.handler.Handler(f), nil
+	}
+	return f, nil
 }
 
 // ServeHTTP implements http.Handler.
@@ -24,7 +44,15 @@ func (f *forwarder) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithCancelCause(r.Context())
 	defer cancel(nil)
 	late := time.AfterFunc(f.route.Timeout, func() { cancel(errTimeout) })
-	resp, err := f.upstream.call(f.outgoing(r, ctx, late))
+	out := f.outgoing(r, ctx, late)
+	var resp *http.Response
+	var err error
+	if f.replays {
+		err = replayable(out)
+	}
+	if err == nil {
+		resp, err = f.calls.RoundTrip(out)
+	}
 	late.Stop()
 	if err != nil {
 		f.fail(w, r, err)
@@ -122,7 +150,7 @@ var own = func() map[string]bool {
 		"Connection", "Keep-Alive", "Proxy-Connection", "Proxy-Authenticate", "Proxy-Authorization", "Te", "Trailer", "Transfer-Encoding", "Upgrade", "Http2-Settings",
 		"Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Forwarded-Port", "X-Forwarded-Prefix", "X-Forwarded-Scheme", "X-Forwarded-Ssl", "X-Forwarded-Server",
 		"X-Forwarded-By", "X-Real-Ip", "X-Client-Ip", "X-Cluster-Client-Ip", "True-Client-Ip", "X-Original-Url", "X-Original-Uri", "X-Original-Host", "X-Rewrite-Url",
-		"X-Http-Method-Override", "X-Http-Method", "X-Method-Override", "Client-Cert", "Client-Cert-Chain", "X-Forwarded-Client-Cert", "X-Ssl-Client-Cert", "X-Ssl-Client-Verify", "X-Ssl-Client-Dn",
+		resilience.HeaderTimeout, resilience.HeaderAttempt, "X-Http-Method-Override", "X-Http-Method", "X-Method-Override", "Client-Cert", "Client-Cert-Chain", "X-Forwarded-Client-Cert", "X-Ssl-Client-Cert", "X-Ssl-Client-Verify", "X-Ssl-Client-Dn",
 	} {
 		m[http.CanonicalHeaderKey(name)] = true
 	}
@@ -201,12 +229,21 @@ func (f *forwarder) fail(w http.ResponseWriter, r *http.Request, err error) {
 		Problem(w, fault.Status, fault.Reason)
 	case errors.Is(err, errTimeout) || errors.Is(err, context.DeadlineExceeded):
 		Problem(w, http.StatusGatewayTimeout, "the service behind did not answer in time")
-	case errors.Is(err, errNoTarget) || errors.Is(err, http1.ErrNotSent):
-		w.Header().Set("Retry-After", "1")
+	case errors.Is(err, banyan.ErrUnavailable) || errors.Is(err, http1.ErrNotSent):
+		w.Header().Set("Retry-After", retryAfter(err))
 		Problem(w, http.StatusServiceUnavailable, "the service behind cannot be reached")
 	default:
 		Problem(w, http.StatusBadGateway, "the service behind gave no valid answer")
 	}
+}
+
+// retryAfter returns the seconds after which it makes sense to try again.
+func retryAfter(err error) string {
+	var e *resilience.Error
+	if errors.As(err, &e) && e.RetryAfter > time.Second {
+		return strconv.FormatInt(int64((e.RetryAfter+time.Second-1)/time.Second), 10)
+	}
+	return "1"
 }
 
 // tunnel connects the client with an upstream that switched protocols.

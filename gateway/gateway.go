@@ -123,7 +123,11 @@ func (g *Gateway) build(c *Config, old *state) (*state, error) {
 	}
 	for i := range c.Routes {
 		r := &c.Routes[i]
-		s.handlers[r] = &forwarder{route: r, upstream: s.upstreams[r.To]}
+		h, err := newHandler(r, s.upstreams[r.To])
+		if err != nil {
+			return nil, errors.Join(fmt.Errorf("gateway: route %s: %w", r.Name, err), s.end(old))
+		}
+		s.handlers[r] = h
 		if r.stats = old.stats[r.Name]; r.stats == nil {
 			r.stats = new(stats)
 		}

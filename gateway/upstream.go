@@ -14,7 +14,9 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/banyanhq/banyan"
 	"github.com/banyanhq/banyan/internal/http1"
+	"github.com/banyanhq/banyan/resilience"
 )
 
 // upstream is a set of targets and the choice among them.
@@ -74,9 +76,25 @@ func newTarget(text string, config *Upstream) (*target, error) {
 	}
 	t := &target{url: at}
 	t.health.init(config)
+	policy, err := config.policy(at.Host)
+	if err != nil {
+		return nil, err
+	}
+	if err := t.connect(config); err != nil {
+		return nil, err
+	}
+	if policy != nil {
+		t.client = policy.Transport(t.client)
+	}
+	return t, nil
+}
+
+// connect makes the client of a target.
+func (t *target) connect(config *Upstream) error {
+	at := t.url
 	if config.Protocol == "h2" {
 		t.client, t.close = newHTTP2(at, config)
-		return t, nil
+		return nil
 	}
 	options := &http1.ClientOptions{
 		Dial:    (&net.Dialer{Timeout: config.ConnectTimeout}).DialContext,
@@ -91,10 +109,10 @@ func newTarget(text string, config *Upstream) (*target, error) {
 	}
 	client, err := http1.NewClient(net.JoinHostPort(at.Hostname(), port), options)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	t.client, t.close = client, client.Close
-	return t, nil
+	return nil
 }
 
 // newHTTP2 returns a client for a target that speaks HTTP/2, such as a gRPC
@@ -132,7 +150,7 @@ func (c *http2Client) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	var dial *net.OpError
 	if errors.As(err, &dial) && dial.Op == "dial" {
-		return nil, fmt.Errorf("gateway: call %s: %w: %w", c.at.Host, http1.ErrNotSent, err)
+		return nil, fmt.Errorf("gateway: call %s: %w: %w: %w", c.at.Host, http1.ErrNotSent, banyan.ErrUnavailable, err)
 	}
 	if cause := context.Cause(r.Context()); cause != nil {
 		err = cause
@@ -250,23 +268,24 @@ func (t *target) load(now time.Time, slowStart time.Duration) float64 {
 // errNoTarget: every target is down.
 var errNoTarget = errors.New("no target is well")
 
-// call sends a request to a target of the upstream. It goes to another one only
-// if nothing of it was sent.
-func (u *upstream) call(r *http.Request) (*http.Response, error) {
+// RoundTrip implements http.RoundTripper: it sends a request to a target. It goes
+// to another one only if nothing of it was sent.
+func (u *upstream) RoundTrip(r *http.Request) (*http.Response, error) {
 	var tried []*target
+	var last error
 	for {
 		t := u.pick(r, tried)
 		if t == nil {
 			if len(tried) > 0 {
-				return nil, fmt.Errorf("gateway: upstream %s: %d targets cannot be reached: %w", u.name, len(tried), http1.ErrNotSent)
+				return nil, fmt.Errorf("gateway: upstream %s: %d targets cannot be reached: %w: %w", u.name, len(tried), banyan.ErrUnavailable, last)
 			}
-			return nil, fmt.Errorf("gateway: upstream %s: %w", u.name, errNoTarget)
+			return nil, fmt.Errorf("gateway: upstream %s: %w: %w", u.name, banyan.ErrUnavailable, errNoTarget)
 		}
 		resp, err := t.call(r)
-		if err == nil || !errors.Is(err, http1.ErrNotSent) || r.Context().Err() != nil {
+		if err == nil || !errors.Is(err, banyan.ErrUnavailable) || r.Context().Err() != nil {
 			return resp, err
 		}
-		tried = append(tried, t)
+		tried, last = append(tried, t), err
 	}
 }
 
@@ -293,6 +312,10 @@ func (t *target) call(r *http.Request) (*http.Response, error) {
 
 // learn counts a failure, unless it is the client's: its body, or its going away.
 func (t *target) learn(ctx context.Context, err error) {
+	var turnedAway *resilience.Error
+	if errors.As(err, &turnedAway) && turnedAway.Rejected() {
+		return // nothing was tried
+	}
 	var fault *http1.Error
 	if errors.As(err, &fault) && fault.Status < 500 || errors.Is(context.Cause(ctx), http1.ErrClientGone) {
 		return

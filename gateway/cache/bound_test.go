@@ -47,7 +47,7 @@ func TestMemoryIsBounded(t *testing.T) {
 	s := c.Stats()
 	used := heap() - before
 	long.Report(t, "R34", "%d keys, %d stored, counted %d, heap %d bytes (%.2f of the budget), %d bytes each", keys, s.Entries, s.Bytes, used, float64(used)/budget, s.Bytes/int64(s.Entries))
-	if s.Bytes > budget || s.Bytes < budget*9/10 || used > budget*13/10 || used < budget*7/10 {
+	if s.Bytes > budget || s.Bytes < budget*9/10 || used > s.Bytes || used < s.Bytes*3/4 { // stricter than the 1.3 of the goal: the count errs to the safe side, by a tenth
 		t.Errorf("counted %d and holds %d bytes of a budget of %d", s.Bytes, used, int64(budget))
 	}
 	if _, err := c.Purge(cache.Purge{All: true}); err != nil || c.Stats().Bytes != 0 || c.Stats().Entries != 0 {
@@ -97,9 +97,6 @@ func TestBytesAreExact(t *testing.T) {
 // What is evicted is chosen well: on a Zipf trace with one-time requests between
 // the hit ratio is well above that of LRU with as many entries.
 func TestHitRatio(t *testing.T) {
-	if testing.Short() {
-		t.Skip("seconds of requests")
-	}
 	t.Parallel()
 	b := setup(t, &cache.Options{Bytes: 1 << 20, Trace: &cache.Trace{}}, nil, answering(200, "Cache-Control: max-age=3600"))
 	random := rand.New(rand.NewPCG(1, 2))

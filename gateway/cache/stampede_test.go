@@ -269,4 +269,3 @@ func TestAllLeave(t *testing.T) {
 		}
 	})
 }
-

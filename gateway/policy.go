@@ -1,0 +1,168 @@
+package gateway
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/banyanhq/banyan"
+	"github.com/banyanhq/banyan/resilience"
+)
+
+// Retry sends a call again that failed or was answered 502, 503 or 504: one whose
+// method is idempotent, or that has an Idempotency-Key. Never another one.
+type Retry struct {
+	// Attempts are at most so many, the first included; default 3.
+	Attempts int `yaml:"attempts"`
+	// Timeout of each attempt; default: the route's alone.
+	Timeout time.Duration `yaml:"timeout"`
+	// Budget is what retries and hedges may add to the calls of the route, as a
+	// share; default 0.2.
+	Budget float64 `yaml:"budget"`
+}
+
+// Hedge sends a GET or HEAD a second time when the first is slow; the faster
+// answer counts. It is paid from the budget of Retry.
+type Hedge struct {
+	// After is how long the first may take; with a Quantile, at least.
+	After time.Duration `yaml:"after"`
+	// Quantile of the latest latencies, between 0 and 1.
+	Quantile float64 `yaml:"quantile"`
+}
+
+// Breaker stops calls to a target that fails.
+type Breaker struct {
+	// FailureRate opens it; default 0.5.
+	FailureRate float64 `yaml:"failure_rate"`
+	// MinCalls in Window are needed; default 20 in 10 s.
+	MinCalls int           `yaml:"min_calls"`
+	Window   time.Duration `yaml:"window"`
+	// Open is how long until calls are tried again; default 5 s.
+	Open time.Duration `yaml:"open"`
+}
+
+// Concurrency bounds the requests of a route, or the calls to a target, that are
+// under way at once.
+type Concurrency struct {
+	// Max are under way at once.
+	Max int `yaml:"max"`
+	// Wait is how long more may wait for a place; default: not at all.
+	Wait time.Duration `yaml:"wait"`
+}
+
+// Fallback is what a client gets when the upstream fails.
+type Fallback struct {
+	// Status of the answer; default 200.
+	Status int `yaml:"status"`
+	// Body of the answer.
+	Body string `yaml:"body"`
+	// ContentType of the body; default application/json.
+	ContentType string `yaml:"content_type"`
+}
+
+// policies of a route: round the handler, and round the calls.
+type policies struct {
+	handler *resilience.Policy
+	calls   *resilience.Policy
+}
+
+func (r *Route) policies() (policies, error) {
+	var p policies
+	var err error
+	if r.Concurrency != nil {
+		if p.handler, err = resilience.New(r.Name, &resilience.Options{Bulkhead: r.Concurrency.bulkhead()}); err != nil {
+			return p, err
+		}
+	}
+	if r.Retry == nil && r.Hedge == nil && r.Fallback == nil {
+		return p, nil
+	}
+	o := &resilience.Options{}
+	if r.Retry != nil {
+		o.Timeout = r.Retry.Timeout
+		o.Retry = &resilience.Retry{MaxAttempts: r.Retry.Attempts}
+		o.Budget = &resilience.Budget{Ratio: r.Retry.Budget}
+	}
+	if r.Hedge != nil {
+		o.Hedge = &resilience.Hedge{Delay: r.Hedge.After, Quantile: r.Hedge.Quantile}
+	}
+	if r.Fallback != nil {
+		if o.Fallback, err = r.Fallback.policy(); err != nil {
+			return p, err
+		}
+	}
+	p.calls, err = resilience.New(r.Name, o)
+	return p, err
+}
+
+func (c *Concurrency) bulkhead() *resilience.Bulkhead {
+	return &resilience.Bulkhead{Max: c.Max, MaxWait: c.Wait}
+}
+
+// policy answers every failure with the same text.
+func (f *Fallback) policy() (*resilience.Fallback, error) {
+	status, kind := f.Status, f.ContentType
+	set(&status, http.StatusOK)
+	if kind == "" {
+		kind = "application/json"
+	}
+	if status < 200 || status > 599 {
+		return nil, errors.New("the fallback's status is not one from 200 to 599")
+	}
+	return &resilience.Fallback{Response: func(r *http.Request, _ error) (*http.Response, error) {
+		h := http.Header{"Content-Type": {kind}, "Content-Length": {strconv.Itoa(len(f.Body))}, "Cache-Control": {"no-store"}}
+		return &http.Response{
+			Status: http.StatusText(status), StatusCode: status, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+			Header: h, Body: io.NopCloser(strings.NewReader(f.Body)), ContentLength: int64(len(f.Body)), Request: r,
+		}, nil
+	}}, nil
+}
+
+// policy of the calls to one target; nil: there is none.
+func (u *Upstream) policy(target string) (*resilience.Policy, error) {
+	if u.Breaker == nil && u.Concurrency == nil {
+		return nil, nil
+	}
+	o := &resilience.Options{}
+	if b := u.Breaker; b != nil {
+		o.Breaker = &resilience.Breaker{FailureRate: b.FailureRate, MinCalls: b.MinCalls, Window: b.Window, Open: b.Open}
+	}
+	if u.Concurrency != nil {
+		o.Bulkhead = u.Concurrency.bulkhead()
+	}
+	return resilience.New(target, o)
+}
+
+// checkPolicies reports what the policies say about themselves.
+func checkPolicies(path string, err error, found *mistakes) {
+	if err == nil {
+		return
+	}
+	text := err.Error()
+	if _, reason, ok := strings.Cut(text, banyan.ErrInvalid.Error()+": "); ok {
+		text = reason
+	}
+	found.add(path, "%s", text)
+}
+
+// maxReplayed is how long a body may be that is kept to be sent again, in bytes.
+const maxReplayed = 64 << 10
+
+// replayable keeps a short body, so that the call can be sent again.
+func replayable(out *http.Request) error {
+	if out.ContentLength <= 0 || out.ContentLength > maxReplayed {
+		return nil
+	}
+	text := make([]byte, out.ContentLength)
+	if _, err := io.ReadFull(out.Body, text); err != nil {
+		return err
+	}
+	_ = out.Body.Close()
+	out.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(text)), nil }
+	out.Body, _ = out.GetBody()
+	return nil
+}

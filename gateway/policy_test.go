@@ -1,0 +1,176 @@
+package gateway_test
+
+import (
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/banyanhq/banyan/gateway"
+)
+
+// A read is tried again, and a write with a key; a write without one is not.
+func TestRetry(t *testing.T) {
+	t.Parallel()
+	var heard atomic.Int64
+	u := behind(t, func(w http.ResponseWriter, r *http.Request) {
+		text, _ := io.ReadAll(r.Body)
+		if heard.Add(1) < 3 {
+			w.WriteHeader(http.StatusServiceUnavailable)
+			return
+		}
+		_, _ = io.WriteString(w, "done "+string(text))
+	})
+	for _, c := range []struct {
+		method, key string
+		status      int
+		heard       int64
+	}{
+		{"GET", "", 200, 3},
+		{"PUT", "", 200, 3},
+		{"POST", "k", 200, 3},
+		{"POST", "", 503, 1},
+		{"PATCH", "", 503, 1},
+	} {
+		config := to(u)
+		config.Routes[0].Retry = &gateway.Retry{Budget: 1}
+		address := front(t, opened(t, config))
+		heard.Store(0)
+		body := ""
+		if c.method != "GET" {
+			body = "text"
+		}
+		r, err := http.NewRequestWithContext(t.Context(), c.method, "http://"+address+"/", strings.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if c.key != "" {
+			r.Header.Set("Idempotency-Key", c.key)
+		}
+		resp, err := http.DefaultTransport.RoundTrip(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, _ := io.ReadAll(resp.Body)
+		_ = resp.Body.Close()
+		if resp.StatusCode != c.status || heard.Load() != c.heard || c.status == 200 && string(text) != "done "+body {
+			t.Errorf("%s with key %q: status %d %q after %d calls, want %d after %d", c.method, c.key, resp.StatusCode, text, heard.Load(), c.status, c.heard)
+		}
+	}
+}
+
+// An open breaker spares its target: another one answers, or nobody.
+func TestBreaker(t *testing.T) {
+	t.Parallel()
+	var heard atomic.Int64
+	bad := behind(t, func(w http.ResponseWriter, _ *http.Request) {
+		heard.Add(1)
+		w.WriteHeader(http.StatusInternalServerError)
+	})
+	config := to(bad)
+	config.Upstreams["u"] = gateway.Upstream{Targets: []string{bad}, Breaker: &gateway.Breaker{MinCalls: 10, Open: time.Hour}}
+	g := opened(t, config)
+	var last *httptest.ResponseRecorder
+	for range 50 {
+		last = ask(g, "GET", "http://x/")
+	}
+	if heard.Load() != 10 || last.Code != 503 || last.Header().Get("Retry-After") != "3600" {
+		t.Errorf("%d calls, status %d, Retry-After %q", heard.Load(), last.Code, last.Header().Get("Retry-After"))
+	}
+	config = to(bad, fleet(t, 1, nil)[0])
+	config.Upstreams["u"] = gateway.Upstream{Targets: config.Upstreams["u"].Targets, Breaker: &gateway.Breaker{MinCalls: 10, Open: time.Hour}}
+	g = opened(t, config)
+	for range 100 {
+		ask(g, "POST", "http://x/")
+	}
+	for range 50 {
+		if w := ask(g, "POST", "http://x/"); w.Code != 200 {
+			t.Errorf("beside an open breaker: status %d", w.Code)
+		}
+	}
+}
+
+// More requests than a route may have at once are refused.
+func TestConcurrency(t *testing.T) {
+	t.Parallel()
+	began, release := make(chan bool), make(chan bool)
+	u := behind(t, func(http.ResponseWriter, *http.Request) {
+		began <- true
+		<-release
+	})
+	config := to(u)
+	config.Routes[0].Concurrency = &gateway.Concurrency{Max: 2}
+	g := opened(t, config)
+	var under sync.WaitGroup
+	for range 2 {
+		under.Go(func() {
+			if w := ask(g, "GET", "http://x/"); w.Code != 200 {
+				t.Errorf("status %d", w.Code)
+			}
+		})
+		<-began
+	}
+	if w := ask(g, "GET", "http://x/"); w.Code != 503 || w.Header().Get("Retry-After") == "" {
+		t.Errorf("the third at once: status %d", w.Code)
+	}
+	close(release)
+	under.Wait()
+}
+
+func TestFallback(t *testing.T) {
+	t.Parallel()
+	u := behind(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/good" {
+			_, _ = io.WriteString(w, "good")
+			return
+		}
+		panic(http.ErrAbortHandler)
+	})
+	config := to(u)
+	config.Routes[0].Fallback = &gateway.Fallback{Body: `{"recommendations":[]}`}
+	g := opened(t, config)
+	if w := ask(g, "GET", "http://x/bad"); w.Code != 200 || w.Body.String() != `{"recommendations":[]}` || w.Header().Get("Cache-Control") != "no-store" {
+		t.Errorf("status %d %q %v", w.Code, w.Body, w.Header())
+	}
+	if w := ask(g, "GET", "http://x/good"); w.Body.String() != "good" {
+		t.Errorf("answer %q", w.Body)
+	}
+}
+
+// The faster of two answers counts.
+func TestHedge(t *testing.T) {
+	t.Parallel()
+	var heard atomic.Int64
+	u := behind(t, func(w http.ResponseWriter, r *http.Request) {
+		if heard.Add(1) == 1 {
+			<-r.Context().Done()
+			return
+		}
+		_, _ = io.WriteString(w, "second")
+	})
+	config := to(u)
+	config.Routes[0].Hedge = &gateway.Hedge{After: 10 * time.Millisecond}
+	if w := ask(opened(t, config), "GET", "http://x/"); w.Body.String() != "second" {
+		t.Errorf("status %d %q after %d calls", w.Code, w.Body, heard.Load())
+	}
+}
+
+func TestWrongPolicies(t *testing.T) {
+	t.Parallel()
+	for name, r := range map[string]gateway.Route{
+		"retry":       {Retry: &gateway.Retry{Attempts: -1}},
+		"hedge":       {Hedge: &gateway.Hedge{}},
+		"concurrency": {Concurrency: &gateway.Concurrency{}},
+		"fallback":    {Fallback: &gateway.Fallback{Status: 99}},
+	} {
+		r.Match, r.To = "/", "u"
+		config := gateway.Config{Upstreams: map[string]gateway.Upstream{"u": {Targets: []string{"http://127.0.0.1:1"}}}, Routes: []gateway.Route{r}}
+		if found := config.Check(); len(found) != 1 || found[0].Path != "$.routes[0]" {
+			t.Errorf("%s: %v", name, found)
+		}
+	}
+}
