@@ -25,6 +25,7 @@ type arrival struct {
 	path            string // canonical
 	route           *Route
 	trace           trace
+	direct          bool // the upstream's answer goes to the client as it comes
 	answer          recorder
 }
 
@@ -43,8 +44,8 @@ func (a *arrival) Value(key any) any {
 
 // inform passes an informational answer on, such as early hints (RFC 8297).
 func (a *arrival) inform(status int, header http.Header) {
-	if status == http.StatusContinue {
-		return // between the gateway and the upstream
+	if status == http.StatusContinue || !a.direct {
+		return // it is between the gateway and the upstream, or somebody keeps the answer for others
 	}
 	h := a.answer.Header()
 	for name, values := range header {

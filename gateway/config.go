@@ -27,6 +27,10 @@ type Config struct {
 	TrustedProxies []string `yaml:"trusted_proxies"`
 	// Paths lets unusual paths through.
 	Paths PathsConfig `yaml:"paths"`
+	// Credentials that routes accept, by name.
+	Credentials map[string]Credential `yaml:"credentials"`
+	// Cache is what the routes with a cache share.
+	Cache CacheConfig `yaml:"cache"`
 	// Upstreams by name.
 	Upstreams map[string]Upstream `yaml:"upstreams"`
 	// Routes, in any order: the most specific wins.
@@ -121,6 +125,10 @@ type Route struct {
 	// Timeout is how long the upstream may take to begin its answer, from the last
 	// byte of the request; default 30 s.
 	Timeout time.Duration `yaml:"timeout"`
+	// Auth says who may use the route; default: everybody.
+	Auth *Access `yaml:"auth"`
+	// Cache stores answers; default: nothing is stored.
+	Cache *RouteCache `yaml:"cache"`
 	// Concurrency bounds the requests under way; default: nothing does.
 	Concurrency *Concurrency `yaml:"concurrency"`
 	// Retry, Hedge and Fallback are for calls that fail or are slow; default:
@@ -178,6 +186,8 @@ func (c *Config) compile() (*table, []netip.Prefix, mistakes) {
 	for i := range c.Routes {
 		c.route(t, names, i, &found)
 	}
+	c.checkAccess(&found)
+	c.checkCaches(&found)
 	return t, trusted, found
 }
 

@@ -23,20 +23,13 @@ type forwarder struct {
 	replays bool              // calls may be sent again
 }
 
-// newHandler returns the handler of a route.
-func newHandler(r *Route, u *upstream) (http.Handler, error) {
-	p, err := r.policies()
-	if err != nil {
-		return nil, err
-	}
+// newForwarder returns what stands at the end of a route.
+func newForwarder(r *Route, u *upstream, p *resilience.Policy) *forwarder {
 	f := &forwarder{route: r, calls: u, replays: r.Retry != nil}
-	if p.calls != nil {
-		f.calls = p.calls.Transport(u)
+	if p != nil {
+		f.calls = p.Transport(u)
 	}
-	if p.handler != nil {
-		return p.handler.Handler(f), nil
-	}
-	return f, nil
+	return f
 }
 
 // ServeHTTP implements http.Handler.
@@ -44,6 +37,9 @@ func (f *forwarder) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithCancelCause(r.Context())
 	defer cancel(nil)
 	late := time.AfterFunc(f.route.Timeout, func() { cancel(errTimeout) })
+	if a := arrivalOf(ctx); w == http.ResponseWriter(&a.answer) {
+		a.direct = true
+	}
 	out := f.outgoing(r, ctx, late)
 	var resp *http.Response
 	var err error

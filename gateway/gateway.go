@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"hash/maphash"
@@ -8,12 +9,14 @@ import (
 	"net/http"
 	"net/netip"
 	"reflect"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/banyanhq/banyan"
+	"github.com/banyanhq/banyan/gateway/cache"
 	"github.com/banyanhq/banyan/internal/http1"
 )
 
@@ -45,6 +48,8 @@ type state struct {
 	trusted   []netip.Prefix
 	paths     PathRules
 	upstreams map[string]*upstream
+	providers map[string]*provider
+	cache     *cache.Cache
 	handlers  map[*Route]http.Handler
 	stats     map[string]*stats // by the name of the route
 }
@@ -63,14 +68,16 @@ func New(c *Config, o *Options) (*Gateway, error) {
 	if err != nil {
 		return nil, err
 	}
-	g.state.Store(s)
 	s.begin(&state{})
+	g.state.Store(s)
 	return g, nil
 }
 
 // Reload changes to another configuration. Requests under way end with the old
 // one. If something is wrong with the new one, nothing changes. Upstreams that
 // stay as they are keep their connections, and what is known about their targets.
+// If a route changes the cache begins empty: what an answer was stored for may
+// mean something else now.
 func (g *Gateway) Reload(c *Config) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -82,9 +89,23 @@ func (g *Gateway) Reload(c *Config) error {
 	if err != nil {
 		return err
 	}
-	g.state.Store(s)
 	s.begin(old)
+	g.state.Store(s)
+	if !reflect.DeepEqual(routesOf(old), routesOf(s)) {
+		if _, err := s.cache.Purge(cache.Purge{All: true}); err != nil {
+			return errors.Join(err, old.end(s))
+		}
+	}
 	return old.end(s)
+}
+
+// routesOf returns the routes as they are configured.
+func routesOf(s *state) []Route {
+	routes := slices.Clone(s.config.Routes)
+	for i := range routes {
+		routes[i].stats = nil
+	}
+	return routes
 }
 
 // Close ends the health checks and releases idle connections. Requests under way
@@ -109,23 +130,51 @@ func (g *Gateway) build(c *Config, old *state) (*state, error) {
 		}
 		return nil, errors.Join(errs...)
 	}
-	s := &state{config: c, table: t, trusted: trusted, paths: PathRules(c.Paths), upstreams: map[string]*upstream{}, handlers: map[*Route]http.Handler{}, stats: map[string]*stats{}}
-	for name, config := range c.Upstreams {
+	s := &state{
+		config: c, table: t, trusted: trusted, paths: PathRules(c.Paths), cache: old.cache,
+		upstreams: map[string]*upstream{}, providers: map[string]*provider{}, handlers: map[*Route]http.Handler{}, stats: map[string]*stats{},
+	}
+	if err := errors.Join(s.addParts(old, g.seed), s.addRoutes(old)); err != nil {
+		return nil, errors.Join(err, s.end(old))
+	}
+	return s, nil
+}
+
+// addParts makes what routes share, or takes it from the old state if it stays
+// as it is.
+func (s *state) addParts(old *state, seed maphash.Seed) (err error) {
+	for name, config := range s.config.Upstreams {
 		if u := old.upstreams[name]; u != nil && reflect.DeepEqual(old.config.Upstreams[name], config) {
 			s.upstreams[name] = u
-			continue
+		} else if s.upstreams[name], err = newUpstream(name, config, seed); err != nil {
+			delete(s.upstreams, name)
+			return fmt.Errorf("gateway: upstream %s: %w", name, err)
 		}
-		u, err := newUpstream(name, config, g.seed)
-		if err != nil {
-			return nil, errors.Join(fmt.Errorf("gateway: upstream %s: %w", name, err), s.end(old))
-		}
-		s.upstreams[name] = u
 	}
-	for i := range c.Routes {
-		r := &c.Routes[i]
-		h, err := newHandler(r, s.upstreams[r.To])
+	for name, config := range s.config.Credentials {
+		if p := old.providers[name]; p != nil && reflect.DeepEqual(p.config, config) {
+			s.providers[name] = p
+		} else if s.providers[name], err = config.provider(); err != nil {
+			delete(s.providers, name)
+			return fmt.Errorf("gateway: credential %s: %w", name, err)
+		}
+	}
+	if s.cache == nil || old.config.Cache != s.config.Cache {
+		if s.cache, err = s.config.Cache.open(); err != nil {
+			return fmt.Errorf("gateway: cache: %w", err)
+		}
+	}
+	return nil
+}
+
+// addRoutes makes the handlers.
+func (s *state) addRoutes(old *state) error {
+	all := s.config.identityHeaders()
+	for i := range s.config.Routes {
+		r := &s.config.Routes[i]
+		h, err := s.handler(r, all)
 		if err != nil {
-			return nil, errors.Join(fmt.Errorf("gateway: route %s: %w", r.Name, err), s.end(old))
+			return fmt.Errorf("gateway: route %s: %w", r.Name, err)
 		}
 		s.handlers[r] = h
 		if r.stats = old.stats[r.Name]; r.stats == nil {
@@ -133,7 +182,34 @@ func (g *Gateway) build(c *Config, old *state) (*state, error) {
 		}
 		s.stats[r.Name] = r.stats
 	}
-	return s, nil
+	return nil
+}
+
+// handler stacks what a route asks for, from the inside out: the forwarder, the
+// cache, the headers of the identity, the authorisation, the bound.
+func (s *state) handler(r *Route, identityHeaders []string) (h http.Handler, err error) {
+	p, err := r.policies()
+	if err != nil {
+		return nil, err
+	}
+	h = newForwarder(r, s.upstreams[r.To], p.calls)
+	if r.Cache != nil {
+		if h, err = r.Cache.wrap(r.Name, s.cache, h); err != nil {
+			return nil, err
+		}
+	}
+	if h, err = r.Auth.forwarding(identityHeaders, h); err != nil {
+		return nil, err
+	}
+	if r.Auth != nil {
+		if h, err = r.Auth.guard(s.providers, h); err != nil {
+			return nil, err
+		}
+	}
+	if p.handler != nil {
+		h = p.handler.Handler(h)
+	}
+	return h, nil
 }
 
 func (s *state) lookup(r *http.Request, host, path string) (*Route, []string) {
@@ -143,22 +219,39 @@ func (s *state) lookup(r *http.Request, host, path string) (*Route, []string) {
 	return s.table.lookup(r, host, path)
 }
 
-// begin starts the upstreams that another state does not have.
+// begin starts the parts that another state does not have, and waits a moment for
+// those that have to fetch something first.
 func (s *state) begin(before *state) {
 	for name, u := range s.upstreams {
 		if before.upstreams[name] != u {
 			u.watch()
 		}
 	}
+	for name, p := range s.providers {
+		if before.providers[name] != p {
+			p.begin()
+		}
+	}
+	for _, p := range s.providers {
+		p.await(context.Background())
+	}
 }
 
-// end closes the upstreams that another state does not have.
+// end closes the parts that another state does not have.
 func (s *state) end(after *state) error {
 	var errs []error
 	for name, u := range s.upstreams {
 		if after.upstreams[name] != u {
 			errs = append(errs, u.Close())
 		}
+	}
+	for name, p := range s.providers {
+		if after.providers[name] != p {
+			errs = append(errs, p.Close())
+		}
+	}
+	if s.cache != nil && s.cache != after.cache {
+		s.cache.Close()
 	}
 	return errors.Join(errs...)
 }
@@ -184,6 +277,13 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		Problem(w, http.StatusBadRequest, err.Error())
 		return
+	}
+	if path != r.URL.EscapedPath() {
+		u := *r.URL // of a copy: the request is the caller's
+		u.Path, u.RawPath = unescape(path), path
+		out := *r
+		out.URL = &u
+		r = &out
 	}
 	c := newClient(r, s.trusted)
 	route, allowed := s.lookup(r, c.host, path)

@@ -114,7 +114,10 @@ func (v *durationVisitor) Visit(node ast.Node) ast.Visitor {
 // configFields are the fields of everything that a file holds.
 func configFields() iter.Seq[reflect.StructField] {
 	return func(yield func(reflect.StructField) bool) {
-		for _, t := range []reflect.Type{reflect.TypeFor[Config](), reflect.TypeFor[PathsConfig](), reflect.TypeFor[TLSFiles](), reflect.TypeFor[Upstream](), reflect.TypeFor[Health](), reflect.TypeFor[Route](), reflect.TypeFor[Retry](), reflect.TypeFor[Hedge](), reflect.TypeFor[Breaker](), reflect.TypeFor[Concurrency](), reflect.TypeFor[Fallback]()} {
+		for _, t := range []reflect.Type{
+			reflect.TypeFor[Credential](), reflect.TypeFor[JWT](), reflect.TypeFor[APIKeys](), reflect.TypeFor[Certificates](), reflect.TypeFor[Access](), reflect.TypeFor[CacheConfig](), reflect.TypeFor[RouteCache](),
+			reflect.TypeFor[Config](), reflect.TypeFor[PathsConfig](), reflect.TypeFor[TLSFiles](), reflect.TypeFor[Upstream](), reflect.TypeFor[Health](), reflect.TypeFor[Route](), reflect.TypeFor[Retry](), reflect.TypeFor[Hedge](), reflect.TypeFor[Breaker](), reflect.TypeFor[Concurrency](), reflect.TypeFor[Fallback](),
+		} {
 			for field := range t.Fields() {
 				if field.Tag.Get("yaml") != "" && !yield(field) {
 					return

@@ -170,7 +170,7 @@ func (h *handler) appendKey(b []byte, r *http.Request, a *ask, s *survey) ([]byt
 		return b, false
 	}
 	a.urlLen = len(b)
-	b = append(b, 0)
+	b = appendPart(append(b, 0), h.rules.Partition)
 	b = h.appendPartition(b, r, a, s)
 	for _, name := range h.rules.Headers {
 		b = appendValues(b, r.Header[name])

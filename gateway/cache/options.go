@@ -130,6 +130,10 @@ type Rules struct {
 	// from those of other requests; and requests with Cookie pass through,
 	// except as Cookies says.
 	Principal func(*http.Request) string
+	// Partition keeps the answers of these rules apart from those of others for
+	// the same URLs, such as of a route with other conditions. Purges and
+	// invalidation by unsafe methods meet all of them. Default: none.
+	Partition string
 	// Cookies are the names of the cookies that change an answer. They are part
 	// of the key; all others are removed from the request. An empty list that is
 	// not nil means that none matters. Default: nil, requests with any cookie

@@ -1,0 +1,267 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/netip"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/banyanhq/banyan/auth"
+	"github.com/banyanhq/banyan/auth/condition"
+)
+
+// Credential is one kind of credential that the gateway checks: exactly one of
+// its fields is set.
+type Credential struct {
+	JWT          *JWT          `yaml:"jwt"`
+	APIKeys      *APIKeys      `yaml:"api_keys"`
+	Certificates *Certificates `yaml:"certificates"`
+}
+
+// JWT are access tokens of an issuer, with keys from its OpenID configuration.
+type JWT struct {
+	// Issuer is the iss claim, and where the OpenID configuration is.
+	Issuer string `yaml:"issuer"`
+	// Audiences: a token has to be for one of them.
+	Audiences []string `yaml:"audiences"`
+	// KeysURL is the address of the keys, if there is no OpenID configuration.
+	KeysURL string `yaml:"keys_url"`
+	// Algorithms that are allowed; default: all asymmetric ones.
+	Algorithms []string `yaml:"algorithms"`
+	// AcceptJWT also takes tokens whose type is JWT, as issuers before RFC 9068
+	// make them.
+	AcceptJWT bool `yaml:"accept_jwt"`
+	// AllowNetworks may hold the issuer although they are not public.
+	AllowNetworks []string `yaml:"allow_networks"`
+	// AllowHTTP takes keys over http. For trials on one machine only.
+	AllowHTTP bool `yaml:"allow_http"`
+}
+
+// APIKeys are keys whose hashes a file lists (see auth.KeyFile).
+type APIKeys struct {
+	File string `yaml:"file"`
+	// Header that holds the key; default X-Api-Key.
+	Header string `yaml:"header"`
+	// Prefix of the keys; default "byn".
+	Prefix string `yaml:"prefix"`
+}
+
+// Certificates are client certificates, which tls.client_ca has to have issued.
+type Certificates struct {
+	// Names are SPIFFE ids or DNS names, compared whole.
+	Names []string `yaml:"names"`
+	// TrustDomains let every SPIFFE id of them in.
+	TrustDomains []string `yaml:"trust_domains"`
+	// Scopes that a certificate grants.
+	Scopes []string `yaml:"scopes"`
+}
+
+// Access says who may use a route.
+type Access struct {
+	// By names the credentials that are accepted; the first that a request
+	// carries decides.
+	By []string `yaml:"by"`
+	// Anonymous also lets requests without any credential in.
+	Anonymous bool `yaml:"anonymous"`
+	// Scopes must all be granted, and one of AnyScope.
+	Scopes   []string `yaml:"scopes"`
+	AnyScope []string `yaml:"any_scope"`
+	// When are conditions in CEL, which must all hold; see package
+	// auth/condition.
+	When []string `yaml:"when"`
+	// Forward tells the upstream who it is: header → "subject", "tenant",
+	// "claims.email"… (see auth.Header). No client can send these headers, on any
+	// route.
+	Forward map[string]string `yaml:"forward"`
+}
+
+// provider checks one kind of credential, and keeps what it needs fresh.
+type provider struct {
+	auth.Authenticator
+	config  Credential
+	refresh func(context.Context) error // nil: there is nothing to keep fresh
+	health  func(context.Context) error // nil: it cannot fail
+	stop    context.CancelFunc
+	running sync.WaitGroup
+}
+
+func (c Credential) provider() (*provider, error) {
+	switch {
+	case c.JWT != nil && c.APIKeys == nil && c.Certificates == nil:
+		return c.JWT.provider(c)
+	case c.APIKeys != nil && c.JWT == nil && c.Certificates == nil:
+		return c.APIKeys.provider(c)
+	case c.Certificates != nil && c.JWT == nil && c.APIKeys == nil:
+		check, err := auth.NewCertificates(c.Certificates.Names, &auth.CertificateOptions{TrustDomains: c.Certificates.TrustDomains, Scopes: c.Certificates.Scopes})
+		return &provider{Authenticator: check, config: c}, err
+	}
+	return nil, errors.New("it is exactly one of jwt, api_keys and certificates")
+}
+
+func (j *JWT) provider(c Credential) (*provider, error) {
+	o := &auth.JWTOptions{AllowHTTP: j.AllowHTTP}
+	for _, text := range j.AllowNetworks {
+		p, err := netip.ParsePrefix(text)
+		if err != nil {
+			return nil, fmt.Errorf("%q is not a network; want something like 10.0.0.0/8", text)
+		}
+		o.AllowNetworks = append(o.AllowNetworks, p)
+	}
+	check, err := auth.NewJWT([]auth.Issuer{{URL: j.Issuer, KeysURL: j.KeysURL, Audiences: j.Audiences, Algorithms: j.Algorithms, AcceptJWT: j.AcceptJWT}}, o)
+	if err != nil {
+		return nil, err
+	}
+	return &provider{Authenticator: check, config: c, refresh: check.Run, health: check.Health}, nil
+}
+
+func (k *APIKeys) provider(c Credential) (*provider, error) {
+	if k.File == "" {
+		return nil, errors.New("api_keys has no file")
+	}
+	check, err := auth.NewKeys(auth.KeyFile(k.File), &auth.KeyOptions{Header: k.Header, Prefix: k.Prefix})
+	if err != nil {
+		return nil, err
+	}
+	return &provider{Authenticator: check, config: c, refresh: check.Run, health: check.Health}, nil
+}
+
+// begin keeps it fresh from now on.
+func (p *provider) begin() {
+	ctx, stop := context.WithCancel(context.Background())
+	p.stop = stop
+	if p.refresh != nil {
+		p.running.Go(func() { _ = p.refresh(ctx) }) // it ends with the context only
+	}
+}
+
+// Close ends that.
+func (p *provider) Close() error {
+	if p.stop != nil {
+		p.stop()
+	}
+	p.running.Wait()
+	return nil
+}
+
+// guard returns a route's authentication and authorisation round a handler.
+func (a *Access) guard(providers map[string]*provider, next http.Handler) (http.Handler, error) {
+	var methods []auth.Authenticator
+	for _, name := range a.By {
+		methods = append(methods, providers[name])
+	}
+	o := &auth.Options{Anonymous: a.Anonymous}
+	guard, err := auth.New(methods, o)
+	if err != nil {
+		return nil, err
+	}
+	if len(a.Scopes)+len(a.AnyScope)+len(a.When) > 0 {
+		rule := auth.Rule{AllScopes: a.Scopes, AnyScopes: a.AnyScope}
+		for _, text := range a.When {
+			c, err := condition.New(text, nil)
+			if err != nil {
+				return nil, err
+			}
+			rule.Conditions = append(rule.Conditions, c)
+		}
+		policy, err := auth.NewPolicy(rule, nil)
+		if err != nil {
+			return nil, err
+		}
+		next = policy.Wrap(next)
+	}
+	return guard.Wrap(next), nil
+}
+
+// identityHeaders are all that some route forwards an identity in.
+func (c *Config) identityHeaders() []string {
+	var names []string
+	for i := range c.Routes {
+		if a := c.Routes[i].Auth; a != nil {
+			for name := range a.Forward {
+				names = append(names, http.CanonicalHeaderKey(name))
+			}
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+// forwarding sets the headers of a route's identity, and removes those of every
+// route from what a client sent.
+func (a *Access) forwarding(all []string, next http.Handler) (http.Handler, error) {
+	if len(all) == 0 {
+		return next, nil
+	}
+	var headers []auth.Header
+	if a != nil {
+		for name, from := range a.Forward {
+			headers = append(headers, auth.Header{Name: name, From: from})
+		}
+	}
+	f, err := auth.NewForwarder(headers, &auth.ForwardOptions{Remove: all})
+	if err != nil {
+		return nil, err
+	}
+	return f.Wrap(next), nil
+}
+
+// checkAccess reports what is wrong with credentials and who may use routes.
+func (c *Config) checkAccess(found *mistakes) {
+	providers := map[string]*provider{}
+	for name, credential := range c.Credentials {
+		p, err := credential.provider()
+		checkPolicies("$.credentials."+name, err, found)
+		providers[name] = p
+	}
+	if len(*found) > 0 {
+		return // what follows from it would only confuse
+	}
+	for i := range c.Routes {
+		a, path := c.Routes[i].Auth, fmt.Sprintf("$.routes[%d].auth", i)
+		if a == nil {
+			continue
+		}
+		unknown := false
+		for _, name := range a.By {
+			if _, ok := c.Credentials[name]; !ok {
+				found.add(path+".by", "there is no credential %q%s", name, suggest(name, c.Credentials))
+				unknown = true
+			}
+		}
+		if unknown {
+			continue
+		}
+		next := http.NotFoundHandler()
+		_, err := a.guard(providers, next)
+		checkPolicies(path, err, found)
+		_, err = a.forwarding(c.identityHeaders(), next)
+		checkPolicies(path, err, found)
+	}
+}
+
+// ready is how long the first keys of a new configuration may take to come,
+// before it is used without.
+const ready = 2 * time.Second
+
+// await waits until credentials can be checked, for a short time: an issuer that
+// is down must not keep a gateway from starting.
+func (p *provider) await(ctx context.Context) {
+	if p.health == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, ready)
+	defer cancel()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for p.health(ctx) != nil {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}

@@ -1,0 +1,88 @@
+package gateway
+
+import (
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/banyanhq/banyan/auth"
+	"github.com/banyanhq/banyan/gateway/cache"
+)
+
+// CacheConfig is the cache that the routes share.
+type CacheConfig struct {
+	// Megabytes are how large it may grow; default 64.
+	Megabytes int64 `yaml:"megabytes"`
+	// Status adds a Cache-Status header (RFC 9211) to answers.
+	Status bool `yaml:"status"`
+}
+
+// RouteCache stores answers of a route by RFC 9111: those that say that they may
+// be stored, and with a TTL those that say nothing.
+type RouteCache struct {
+	// TTL of answers that do not say how long they are good.
+	TTL time.Duration `yaml:"ttl"`
+	// StaleWhileRevalidate and StaleIfError are for answers that do not say it
+	// (RFC 5861).
+	StaleWhileRevalidate time.Duration `yaml:"stale_while_revalidate"`
+	StaleIfError         time.Duration `yaml:"stale_if_error"`
+	// Jitter takes up to this share off each lifetime.
+	Jitter float64 `yaml:"jitter"`
+	// PerIdentity stores an answer for each identity apart. Without it, answers
+	// to requests with credentials are stored only if they are public.
+	PerIdentity bool `yaml:"per_identity"`
+	// Cookies, Headers and Query are the only ones that change an answer; the
+	// others are not sent on. IgnoreQuery are the ones that do not.
+	Cookies     []string `yaml:"cookies"`
+	Headers     []string `yaml:"headers"`
+	Query       []string `yaml:"query"`
+	IgnoreQuery []string `yaml:"ignore_query"`
+	// Tags are given to each answer, beside its own Surrogate-Key.
+	Tags []string `yaml:"tags"`
+}
+
+func (c *CacheConfig) open() (*cache.Cache, error) {
+	o := &cache.Options{Bytes: c.Megabytes << 20}
+	if c.Status {
+		o.CacheStatus = "Banyan"
+	}
+	return cache.New(o)
+}
+
+// wrap returns the handler behind the cache.
+func (r *RouteCache) wrap(route string, c *cache.Cache, next http.Handler) (http.Handler, error) {
+	rules := &cache.Rules{
+		Partition: route, // two routes may have the same URLs under different conditions
+		TTL:       r.TTL, StaleWhileRevalidate: r.StaleWhileRevalidate, StaleIfError: r.StaleIfError, Jitter: r.Jitter,
+		Cookies: r.Cookies, Headers: r.Headers, Query: r.Query, IgnoreQuery: r.IgnoreQuery,
+	}
+	if r.PerIdentity {
+		rules.Principal = func(r *http.Request) string {
+			id, ok := auth.From(r.Context())
+			if !ok {
+				return ""
+			}
+			return id.Key()
+		}
+	}
+	if len(r.Tags) > 0 {
+		rules.Tags = func(*http.Request) []string { return r.Tags }
+	}
+	return c.Handler(rules, next)
+}
+
+// checkCaches reports what is wrong with the cache and its routes.
+func (c *Config) checkCaches(found *mistakes) {
+	opened, err := c.Cache.open()
+	if err != nil {
+		checkPolicies("$.cache", err, found)
+		return
+	}
+	defer opened.Close()
+	for i := range c.Routes {
+		if r := c.Routes[i].Cache; r != nil {
+			_, err := r.wrap(c.Routes[i].Name, opened, http.NotFoundHandler())
+			checkPolicies(fmt.Sprintf("$.routes[%d].cache", i), err, found)
+		}
+	}
+}
