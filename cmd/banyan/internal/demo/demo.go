@@ -1,6 +1,6 @@
-// Package demo is the command "banyan demo": it runs the shop of example/shop in
-// one process, imports a month of invoices through its HTTP interface, and prints
-// what the read models then say.
+// Package demo is the command "banyan demo": it runs the shop of example/shop and
+// the monolith behind a gateway in one process, imports a month of invoices
+// through its HTTP interface, and prints what the read models then say.
 //
 // The importer knows the shop only as a client: what it prints comes from the
 // read models, over HTTP, after they have caught up. It may be stopped at any
@@ -22,6 +22,7 @@ import (
 	"github.com/banyanhq/banyan/app"
 	"github.com/banyanhq/banyan/example/shop"
 	"github.com/banyanhq/banyan/example/shop/retail"
+	"github.com/banyanhq/banyan/gateway"
 )
 
 // options are the flags.
@@ -31,6 +32,7 @@ type options struct {
 	store   string
 	clients int
 	listen  string
+	admin   string
 	exit    bool
 	json    bool
 }
@@ -44,9 +46,11 @@ func New(terminal bool) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "demo",
 		Short: "Run a shop on embedded back ends and import a month of orders",
-		Long: `Run the reference shop (orders, inventory, catalogue, analytics) in this process,
-import a month of invoices through its public HTTP interface, print a summary of
-its read models, and go on serving until Ctrl-C.
+		Long: `Run the reference shop (orders, inventory, catalogue, analytics) and the monolith
+that it grew out of, both behind one gateway, in this process. Import a month of
+invoices through the gateway, print a summary of the shop's read models, and go on
+serving until Ctrl-C. The monolith is at /monolith/; the gateway's configuration
+is banyan.yaml in the data folder.
 
 The month is a CSV file in the format of the "Online Retail" data set, or a
 generated one. Rows that the shop rejects are in rejects.csv in the data folder.
@@ -65,6 +69,7 @@ Running it again on the same folder imports nothing twice.`,
 	f.StringVar(&o.store, "store", "", "URL of the back end, sqlite:PATH, postgres://… or mem:; each service gets a database of its own, derived from it (default: SQLite files in the folder)")
 	f.IntVar(&o.clients, "clients", 8, "how many clients post invoices at the same time")
 	f.StringVar(&o.listen, "listen", "127.0.0.1:8080", "address to serve at; a free port is taken when this one is not free")
+	f.StringVar(&o.admin, "admin", gateway.DefaultAdmin, "address of the gateway's admin API; a free port is taken when this one is not free")
 	f.BoolVar(&o.exit, "exit", false, "stop after the import instead of serving on")
 	f.BoolVar(&o.json, "json", false, "print the summary as one JSON object")
 	return c
@@ -110,6 +115,7 @@ func (d *demo) run(ctx context.Context) error {
 	stopped := make(chan error, 1)
 	go func() { stopped <- a.Run(serving) }()
 	d.say("Shop: http://%s (interface: http://%[1]s/openapi.json)", a.Addr())
+	d.say("It stands behind a gateway: %s; banyan routes --admin %s", filepath.Join(d.dir, configFile), a.edge.AdminAddr())
 
 	working, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -255,8 +261,8 @@ func generate(name string) error {
 	return nil
 }
 
-// open opens the shop with all its services.
-func (d *demo) open(ctx context.Context) (*app.App, error) {
+// openShop opens the shop with all its services, at a port of its own.
+func (d *demo) openShop(ctx context.Context) (*app.App, error) {
 	base := d.store
 	if base == "" {
 		base = "sqlite:"
@@ -269,11 +275,11 @@ func (d *demo) open(ctx context.Context) (*app.App, error) {
 		}
 		urls[service] = url
 	}
-	a, err := d.listenNear(ctx, app.Config{
+	a, err := app.New(ctx, app.Config{
 		// The list of rejects has a database of its own: a batch of rows must not
 		// hold up orders.
 		Name: "shop", StoreURL: urls["orders"], ViewsURL: urls["rejects"],
-		Dir: d.dir, Listen: d.listen, Log: newLog(d.stderr),
+		Dir: d.dir, Listen: "127.0.0.1:0", Log: newLog(d.stderr),
 	})
 	if err != nil {
 		return nil, err

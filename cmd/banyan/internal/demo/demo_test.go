@@ -26,6 +26,7 @@ import (
 
 	"github.com/banyanhq/banyan/cmd/banyan/internal/demo"
 	"github.com/banyanhq/banyan/example/shop/retail"
+	"github.com/banyanhq/banyan/gateway"
 	"github.com/banyanhq/banyan/internal/pgtest"
 )
 
@@ -69,7 +70,7 @@ func run(ctx context.Context, args ...string) (stdout, stderr *output, err error
 	c.SilenceErrors, c.SilenceUsage = true, true
 	c.SetOut(stdout)
 	c.SetErr(stderr)
-	c.SetArgs(append([]string{"--listen", "127.0.0.1:0"}, args...))
+	c.SetArgs(append([]string{"--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"}, args...))
 	return stdout, stderr, c.ExecuteContext(ctx)
 }
 
@@ -520,7 +521,8 @@ func TestServesUntilStopped(t *testing.T) {
 	c := demo.New(false)
 	c.SetOut(stdout)
 	c.SetErr(stderr)
-	c.SetArgs([]string{"--listen", taken.Addr().String(), "--store", "mem:", "--data", data, "--dir", t.TempDir()})
+	dir := t.TempDir()
+	c.SetArgs([]string{"--listen", taken.Addr().String(), "--admin", taken.Addr().String(), "--store", "mem:", "--data", data, "--dir", dir})
 	finished := make(chan error, 1)
 	go func() { finished <- c.ExecuteContext(ctx) }()
 	serving := regexp.MustCompile(`Serving at (http://\S+)\.`)
@@ -528,6 +530,7 @@ func TestServesUntilStopped(t *testing.T) {
 	if eventsAt(serving.FindStringSubmatch(stderr.String())[1]) < 100 {
 		t.Error("the shop does not answer after the import")
 	}
+	throughGateway(t, serving.FindStringSubmatch(stderr.String())[1], stderr.String(), dir)
 	stop()
 	if err := <-finished; err != nil {
 		t.Errorf("after Ctrl-C: %v", err)
@@ -543,6 +546,37 @@ func TestServesUntilStopped(t *testing.T) {
 		}
 	}
 	http.DefaultClient.CloseIdleConnections()
+}
+
+// throughGateway: all of the import went through the gateway, and the monolith
+// is behind it too.
+func throughGateway(t *testing.T, url, said, dir string) {
+	t.Helper()
+	admin := regexp.MustCompile(`--admin (\S+)`).FindStringSubmatch(said)
+	if admin == nil {
+		t.Fatalf("no address of the admin API:\n%s", said)
+	}
+	resp, err := http.Get("http://" + admin[1] + "/v1/status") //nolint:noctx // a test
+	if err != nil {
+		t.Fatal(err)
+	}
+	var status gateway.Status
+	err = json.NewDecoder(resp.Body).Decode(&status)
+	_ = resp.Body.Close()
+	if err != nil || status.Routes[0].Name != "shop" || status.Routes[0].Requests < 100 || status.Routes[0].Failed > 0 {
+		t.Errorf("the gateway's routes: %+v, %v", status.Routes, err)
+	}
+	resp, err = http.Get(url + "/monolith/orders/1") //nolint:noctx // a test
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = resp.Body.Close()
+	if resp.StatusCode != http.StatusNotFound || resp.Header.Get("Content-Type") != "application/problem+json" {
+		t.Errorf("the monolith answers %d %v", resp.StatusCode, resp.Header)
+	}
+	if _, err := gateway.Load(filepath.Join(dir, "banyan.yaml")); err != nil {
+		t.Error(err)
+	}
 }
 
 func TestInterruptedImport(t *testing.T) {

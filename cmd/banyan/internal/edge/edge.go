@@ -1,0 +1,222 @@
+// Package edge runs a gateway from a configuration file, which it takes over when
+// it changes. It is what "banyan run" and "banyan demo" have in common.
+package edge
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/banyanhq/banyan/gateway"
+)
+
+// Options of an Edge.
+type Options struct {
+	// Log gets what an operator should know.
+	Log *slog.Logger
+	// Every is how often the files are looked at.
+	Every time.Duration
+}
+
+// Edge is a gateway with its listeners.
+type Edge struct {
+	options  Options
+	file     string
+	seen     stamp
+	gateway  *gateway.Gateway
+	front    *gateway.Front
+	listener net.Listener
+	admin    net.Listener         // nil: none
+	cert     *gateway.Certificate // nil: no TLS
+	wrong    string               // what was wrong with it last: said once
+}
+
+// Open reads the file, and binds the addresses that it names. Run releases them.
+func Open(ctx context.Context, file string, o Options) (*Edge, error) {
+	e := &Edge{options: o, file: file}
+	e.seen, _ = fingerprint(file) // Load says what is wrong with it
+	config, err := gateway.Load(file)
+	if err != nil {
+		return nil, err
+	}
+	if err := e.open(ctx, config); err != nil {
+		return nil, errors.Join(err, e.release())
+	}
+	return e, nil
+}
+
+func (e *Edge) open(ctx context.Context, c *gateway.Config) (err error) {
+	if e.listener, err = listen(ctx, "listen", c.Listen); err != nil {
+		return err
+	}
+	if c.Admin != "none" {
+		if e.admin, err = listen(ctx, "admin", c.Admin); err != nil {
+			return err
+		}
+	}
+	options := &gateway.Options{Log: e.options.Log}
+	if c.AccessLog == nil || *c.AccessLog {
+		options.Hooks.Served = accessLog(e.options.Log)
+	}
+	if e.gateway, err = gateway.New(c, options); err != nil {
+		return err
+	}
+	return e.openFront(c)
+}
+
+// openFront makes the front door that a configuration asks for.
+func (e *Edge) openFront(c *gateway.Config) (err error) {
+	options := &gateway.FrontOptions{Log: e.options.Log}
+	if c.TLS.Cert != "" {
+		if e.cert, err = gateway.LoadCertificate(c.TLS); err != nil {
+			return err
+		}
+		options.TLS = e.cert.Config()
+	}
+	e.front, err = gateway.NewFront(e.gateway, options)
+	return err
+}
+
+// release undoes what Open has done.
+func (e *Edge) release() error {
+	var errs []error
+	for _, l := range []net.Listener{e.listener, e.admin} {
+		if l != nil {
+			errs = append(errs, l.Close())
+		}
+	}
+	if e.gateway != nil {
+		errs = append(errs, e.gateway.Close())
+	}
+	return errors.Join(errs...)
+}
+
+func listen(ctx context.Context, key, address string) (net.Listener, error) {
+	var l net.ListenConfig
+	listener, err := l.Listen(ctx, "tcp", address)
+	if err != nil {
+		return nil, fmt.Errorf("%w; choose another address with %q in the configuration", err, key)
+	}
+	return listener, nil
+}
+
+// Addr returns the address of the front door.
+func (e *Edge) Addr() string { return e.listener.Addr().String() }
+
+// AdminAddr returns the address of the admin API, "" if there is none.
+func (e *Edge) AdminAddr() string {
+	if e.admin == nil {
+		return ""
+	}
+	return e.admin.Addr().String()
+}
+
+// Status returns what the gateway does.
+func (e *Edge) Status() gateway.Status { return e.gateway.Status() }
+
+// Run serves until the context ends, and drains.
+func (e *Edge) Run(ctx context.Context) (err error) {
+	defer func() { err = errors.Join(err, e.gateway.Close()) }()
+	group, ctx := errgroup.WithContext(ctx)
+	if e.admin != nil {
+		group.Go(func() error { return runAdmin(ctx, e.gateway, e.admin) })
+	}
+	group.Go(func() error { return e.front.Run(ctx, e.listener) })
+	group.Go(func() error {
+		e.watch(ctx)
+		return nil
+	})
+	return group.Wait()
+}
+
+// accessLog writes a line for each request. The query is not in it: it may hold
+// tokens.
+func accessLog(log *slog.Logger) func(gateway.Served) {
+	return func(s gateway.Served) {
+		log.LogAttrs(context.Background(), slog.LevelInfo, "request",
+			slog.String("route", s.Route), slog.String("client", s.Client), slog.String("method", s.Method), slog.String("host", s.Host), slog.String("path", s.Path),
+			slog.String("proto", s.Proto), slog.Int("status", s.Status), slog.Int64("bytes", s.Bytes), slog.Float64("took_ms", float64(s.Took.Microseconds())/1000), slog.String("trace", s.Trace))
+	}
+}
+
+// runAdmin serves the admin API.
+func runAdmin(ctx context.Context, g *gateway.Gateway, l net.Listener) error {
+	s := &http.Server{Handler: g.Admin(), ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second, WriteTimeout: time.Minute}
+	stop := context.AfterFunc(ctx, func() { _ = s.Close() }) // its answers are short
+	defer stop()
+	if err := s.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
+	return nil
+}
+
+// stamp changes when a file does.
+type stamp struct {
+	size     int64
+	modified time.Time
+}
+
+func fingerprint(file string) (stamp, error) {
+	info, err := os.Stat(file)
+	if err != nil {
+		return stamp{}, err
+	}
+	return stamp{info.Size(), info.ModTime()}, nil
+}
+
+// watch takes over changed files until the context ends.
+func (e *Edge) watch(ctx context.Context) {
+	tick := time.NewTicker(e.options.Every)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		e.refreshCertificate()
+		e.reload()
+	}
+}
+
+func (e *Edge) refreshCertificate() {
+	if e.cert == nil {
+		return
+	}
+	switch changed, err := e.cert.Refresh(); {
+	case err != nil:
+		if text := err.Error(); text != e.wrong {
+			e.wrong = text
+			e.options.Log.Error("the changed certificate is wrong; the old one stays", "error", text)
+		}
+	case changed:
+		e.wrong = ""
+		e.options.Log.Info("certificate reloaded")
+	}
+}
+
+// reload takes over a changed configuration. A file that is gone for a moment, as
+// while an editor writes it, is no change.
+func (e *Edge) reload() {
+	now, err := fingerprint(e.file)
+	if err != nil || now == e.seen {
+		return
+	}
+	e.seen = now
+	config, err := gateway.Load(e.file)
+	if err == nil {
+		err = e.gateway.Reload(config)
+	}
+	if err != nil {
+		e.options.Log.Error("the changed configuration is wrong; the old one stays", "error", err.Error())
+		return
+	}
+	e.options.Log.Info("reloaded", "routes", len(config.Routes), "upstreams", len(config.Upstreams))
+}
