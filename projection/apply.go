@@ -73,16 +73,16 @@ func (r *Runner) advanceOne(ctx context.Context, token int64, s slice) error {
 	}
 }
 
-// next returns the piece of the log that a generation lacks; a piece without
-// progress when there is none now. A generation that is not live goes no further
+// next returns the piece of the log that a generation lacks, at most limit events;
+// a piece without progress when there is none now. A generation that is not live goes no further
 // than the live one: only the live one runs effects, so an event that another had
 // handled before it became live would have none.
-func (r *Runner) next(ctx context.Context, s *state, g *generation) (slice, error) {
+func (r *Runner) next(ctx context.Context, s *state, g *generation, limit int) (slice, error) {
 	piece := slice{generation: g.Number, after: g.Position, next: g.Position}
-	limit, end := r.def.opts.BatchSize, banyan.Position(math.MaxInt64)
+	end := banyan.Position(math.MaxInt64)
 	if g.Number != s.Active {
 		end = s.generation(s.Active).Position
-		limit = int(min(int64(limit)*8, int64(end-g.Position)))
+		limit = int(min(int64(limit), int64(end-g.Position)))
 	}
 	if limit <= 0 {
 		return piece, nil

@@ -41,7 +41,8 @@ type Options struct {
 	// Prefixes select the streams whose names start with one of them. Default: all.
 	Prefixes []string
 	// BatchSize is how many events share a batch at most; a generation that is
-	// being built takes eight times as many. Default: 256.
+	// being built takes up to eight times as many, as long as that holds up the
+	// live one for no more than 50 ms. Default: 256.
 	BatchSize int
 }
 

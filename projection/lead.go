@@ -18,6 +18,8 @@ type leader struct {
 	again    time.Time
 	failures int
 	retrying retrying
+	// stride is how many pages of the live generation one of another is long.
+	stride int
 }
 
 // lead advances the generations in turn and does what people ask for, until ctx
@@ -45,42 +47,85 @@ func (l *leader) lead(ctx context.Context) error {
 	return err
 }
 
-// turn advances each generation by one page, and reports whether there was one.
+const (
+	// livePages is how many pages the live generation gets, while it is behind,
+	// for one of each other: it comes first, but a log that grows as fast as it is
+	// read must not stop a rebuild for ever.
+	livePages = 16
+	// maxStride is how long a page of another generation may be: long ones are
+	// cheaper.
+	maxStride = 8
+	// turnTime is how long one may hold up the live generation.
+	turnTime = 50 * time.Millisecond
+)
+
+// turn advances the live generation until it is no longer behind, and each other
+// one by a page. It reports whether there was anything.
 func (l *leader) turn(ctx context.Context, s *state) (moved bool, err error) {
 	if s.Building == 0 && l.failures > 0 { // what could not become live was dropped
 		l.failures = 0
 		l.r.recovered(switching)
 	}
 	for i := range s.Generations {
-		if l.r.held(s, &s.Generations[i]) != "" {
+		g := &s.Generations[i]
+		if l.r.held(s, g) != "" {
 			continue
 		}
-		one, err := l.step(ctx, s.Generations[i].Number)
-		if err != nil {
-			return moved, err
+		if g.Number != s.Active {
+			one, err := l.stepAside(ctx, g.Number)
+			if moved = moved || one; err != nil {
+				return moved, err
+			}
+			continue
 		}
-		moved = moved || one
+		for n, full := 0, true; full && n < livePages; n++ {
+			var one bool
+			one, full, err = l.step(ctx, g.Number)
+			if moved = moved || one; err != nil {
+				return moved, err
+			}
+		}
 	}
 	return moved, nil
 }
 
-// step advances one generation by one page, and reports whether there was one.
-func (l *leader) step(ctx context.Context, number int) (bool, error) {
+// stepAside advances a generation that is not live, and finds out how long its
+// pages may be.
+func (l *leader) stepAside(ctx context.Context, number int) (moved bool, err error) {
+	l.stride = max(l.stride, 1)
+	start := time.Now()
+	moved, full, err := l.step(ctx, number)
+	switch took := time.Since(start); {
+	case took > turnTime:
+		l.stride = max(l.stride/2, 1)
+	case full && took < turnTime/2:
+		l.stride = min(l.stride*2, maxStride)
+	}
+	return moved, err
+}
+
+// step advances one generation by one page. It reports whether there was one, and
+// whether it was full, so that there may be more.
+func (l *leader) step(ctx context.Context, number int) (moved, full bool, err error) {
 	r := l.r
 	s := r.current()
 	g := s.generation(number)
 	if g == nil {
-		return true, nil // dropped since; look at the rest again
+		return true, false, nil // dropped since; look at the rest again
+	}
+	limit := r.def.opts.BatchSize
+	if number != s.Active {
+		limit *= max(l.stride, 1)
 	}
 	var piece slice
-	err := r.persist(ctx, "read the log", func() (err error) {
-		piece, err = r.next(ctx, s, g)
+	err = r.persist(ctx, "read the log", func() (err error) {
+		piece, err = r.next(ctx, s, g, limit)
 		return err
 	})
 	if err != nil {
-		return false, err
+		return false, false, err
 	}
-	moved := piece.next > piece.after
+	moved, full = piece.next > piece.after, len(piece.events) >= limit
 	if moved {
 		err = r.advance(ctx, l.token, piece)
 		if errors.Is(err, errStale) {
@@ -90,7 +135,7 @@ func (l *leader) step(ctx context.Context, number int) (bool, error) {
 	if err == nil && number == s.Building {
 		err = l.finish(ctx)
 	}
-	return moved, err
+	return moved, full, err
 }
 
 // idle waits for the log to grow behind the live generation, at most until

@@ -329,7 +329,7 @@ func TestRemoteSwitchToAGenerationThatIsFarBehind(t *testing.T) {
 			}
 		})
 		synctest.Wait()
-		if err := f.remote("sales").Switch(t.Context(), 2, nil); !errors.Is(err, banyan.ErrConflict) || !strings.Contains(err.Error(), "236 positions behind") {
+		if err := f.remote("sales").Switch(t.Context(), 2, nil); !errors.Is(err, banyan.ErrConflict) || !strings.Contains(err.Error(), "292 positions behind") {
 			t.Errorf("got error %v, want one of kind conflict that says how far it is behind", err)
 		}
 	})

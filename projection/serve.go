@@ -124,7 +124,7 @@ func (l *leader) doSwitch(ctx context.Context, q request) error {
 		}
 		s := r.current()
 		if g := s.generation(q.Generation); g != nil {
-			if lack := s.generation(s.Active).Position - g.Position; int64(lack) > int64(r.def.opts.BatchSize)*8 {
+			if lack := s.generation(s.Active).Position - g.Position; int64(lack) > int64(r.def.opts.BatchSize*maxStride) {
 				return fmt.Errorf("generation %d: %w: it is %d positions behind the live one; ask again when it has caught up", g.Number, banyan.ErrConflict, lack)
 			}
 		}

@@ -206,7 +206,7 @@ func (r *Runner) catchUp(ctx context.Context, token int64, number int) error {
 	if g == nil || s.caughtUp(number) {
 		return nil // it is looked at again
 	}
-	piece, err := r.next(ctx, s, g)
+	piece, err := r.next(ctx, s, g, r.def.opts.BatchSize*maxStride)
 	if err != nil {
 		return err
 	}
