@@ -1,0 +1,27 @@
+package gateway_test
+
+import (
+	"os"
+	"regexp"
+	"testing"
+
+	"github.com/banyanhq/banyan/gateway"
+)
+
+// The files that the documentation shows are right.
+func TestDocumentedFiles(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile("../docs/gateway.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	blocks := regexp.MustCompile("(?s)```yaml\n(.*?)```").FindAllSubmatch(text, -1)
+	if len(blocks) < 2 {
+		t.Fatalf("%d files in the documentation", len(blocks))
+	}
+	for _, b := range blocks {
+		if _, err := gateway.Parse("docs/gateway.md", b[1]); err != nil {
+			t.Error(err)
+		}
+	}
+}
