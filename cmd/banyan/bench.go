@@ -17,7 +17,7 @@ import (
 )
 
 func newBenchCommand(e *env) *cobra.Command {
-	return newGroup("bench", "Measure Banyan beside the bare driver", newBenchStoreCommand(e))
+	return newGroup("bench", "Measure Banyan beside bare drivers and other proxies", newBenchStoreCommand(e), newBenchGatewayCommand(e), newBenchServerCommand())
 }
 
 func newBenchStoreCommand(e *env) *cobra.Command {

@@ -1,0 +1,134 @@
+package gatebench
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"slices"
+	"sync"
+	"time"
+)
+
+// target is what is asked again and again. All answers have the same body, so that
+// reading one costs next to nothing.
+type target struct {
+	address string
+	request []byte
+}
+
+// probe asks once, and learns what answers look like.
+func probe(address string, header string) (*target, error) {
+	t := &target{address: address, request: []byte("GET " + path + " HTTP/1.1\r\nHost: bench.example\r\nUser-Agent: bench\r\nAccept: application/json\r\n" + header + "\r\n")}
+	conn, err := net.DialTimeout("tcp", address, 5*time.Second)
+	if err != nil {
+		return nil, err
+	}
+	defer conn.Close()
+	_ = conn.SetDeadline(time.Now().Add(5 * time.Second)) // a dead connection shows at the read
+	if _, err := conn.Write(t.request); err != nil {
+		return nil, err
+	}
+	resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil || resp.StatusCode != http.StatusOK || string(body) != answer || resp.ContentLength < 0 {
+		return nil, fmt.Errorf("%s answers %d, %d bytes, %w", address, resp.StatusCode, len(body), err)
+	}
+	return t, nil
+}
+
+// sample is what a load has measured.
+type sample struct {
+	rate float64 // answers in a second
+	took []time.Duration
+}
+
+func (s *sample) quantile(q float64) time.Duration {
+	if len(s.took) == 0 {
+		return 0
+	}
+	return s.took[int(q*float64(len(s.took)-1))]
+}
+
+// load asks over so many connections for a time: as fast as they answer, or, with
+// a rate, at fixed times that do not depend on the answers, from which latency is
+// then measured (so that a pause of the server counts for all that it delays).
+func (t *target) load(ctx context.Context, connections int, d time.Duration, rate int) (*sample, error) {
+	ctx, cancel := context.WithTimeout(ctx, d)
+	defer cancel()
+	took, errs := make([][]time.Duration, connections), make([]error, connections)
+	var all sync.WaitGroup
+	start := time.Now()
+	for i := range connections {
+		all.Go(func() {
+			var every time.Duration
+			if rate > 0 {
+				every = time.Duration(connections) * time.Second / time.Duration(rate)
+			}
+			first := start.Add(every * time.Duration(i) / time.Duration(connections))
+			took[i], errs[i] = t.connection(ctx, first, every)
+		})
+	}
+	all.Wait()
+	elapsed := time.Since(start)
+	s := &sample{took: slices.Concat(took...)}
+	slices.Sort(s.took)
+	s.rate = float64(len(s.took)) / elapsed.Seconds()
+	return s, errors.Join(errs...)
+}
+
+func (t *target) connection(ctx context.Context, next time.Time, every time.Duration) (took []time.Duration, err error) {
+	conn, err := net.Dial("tcp", t.address)
+	if err != nil {
+		return nil, err
+	}
+	defer conn.Close()
+	if end, ok := ctx.Deadline(); ok {
+		_ = conn.SetDeadline(end.Add(10 * time.Second)) // a dead connection shows at the read
+	}
+	buf := make([]byte, 8<<10)
+	took = make([]time.Duration, 0, 1<<16)
+	for ctx.Err() == nil {
+		begin := time.Now()
+		if every > 0 {
+			if wait := time.Until(next); wait > 0 {
+				time.Sleep(wait)
+			}
+			begin, next = next, next.Add(every)
+		}
+		if _, err := conn.Write(t.request); err != nil {
+			return took, err
+		}
+		if err := readAnswer(conn, buf); err != nil {
+			return took, fmt.Errorf("%s: %w", t.address, err)
+		}
+		took = append(took, time.Since(begin))
+	}
+	return took, nil
+}
+
+// readAnswer reads one answer and compares it.
+func readAnswer(conn net.Conn, buf []byte) error {
+	for n := 0; ; {
+		got, err := conn.Read(buf[n:])
+		if n += got; err != nil {
+			return err
+		}
+		head := bytes.Index(buf[:n], []byte("\r\n\r\n"))
+		if head < 0 || n < head+4+len(answer) {
+			continue
+		}
+		if !bytes.HasPrefix(buf, []byte("HTTP/1.1 200 ")) || string(buf[head+4:n]) != answer {
+			return fmt.Errorf("another answer: %.40q", buf)
+		}
+		return nil
+	}
+}

@@ -1,0 +1,153 @@
+package gatebench
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"math/big"
+	"net"
+	"net/http"
+	"net/http/httputil"
+	"net/url"
+	"runtime/debug"
+	"strconv"
+	"time"
+
+	"github.com/go-jose/go-jose/v4"
+
+	"github.com/banyanhq/banyan/gateway"
+	"github.com/banyanhq/banyan/internal/http1"
+)
+
+// The kinds of servers that this program can be.
+const (
+	kindServer       = "server"
+	kindGateway      = "gateway"
+	kindPolicies     = "policies"
+	kindCache        = "cache"
+	kindReverseProxy = "reverse-proxy"
+)
+
+// Serve is one of the servers that Run starts, until the context ends.
+func Serve(ctx context.Context, kind, listen, behind string) error {
+	debug.SetGCPercent(400)
+	l, err := net.Listen("tcp", listen)
+	if err != nil {
+		return err
+	}
+	switch kind {
+	case kindServer:
+		s, err := http1.NewServer(http.HandlerFunc(serveAnswer), nil)
+		if err != nil {
+			return err
+		}
+		context.AfterFunc(ctx, func() { _ = s.Close() })
+		return s.Serve(l)
+	case kindReverseProxy:
+		u := &url.URL{Scheme: "http", Host: behind}
+		p := &httputil.ReverseProxy{
+			Rewrite:   func(r *httputil.ProxyRequest) { r.SetURL(u); r.SetXForwarded() },
+			Transport: &http.Transport{MaxIdleConnsPerHost: 256, DisableCompression: true},
+		}
+		s := &http.Server{Handler: p, ReadHeaderTimeout: 10 * time.Second}
+		context.AfterFunc(ctx, func() { _ = s.Close() })
+		return s.Serve(l)
+	}
+	return serveGateway(ctx, kind, l, behind)
+}
+
+func serveAnswer(w http.ResponseWriter, _ *http.Request) {
+	h := w.Header()
+	h["Content-Type"] = []string{"application/json"}
+	h["Content-Length"] = []string{strconv.Itoa(len(answer))}
+	_, _ = io.WriteString(w, answer) // a client that is gone does not read it
+}
+
+func serveGateway(ctx context.Context, kind string, l net.Listener, behind string) error {
+	c := &gateway.Config{
+		Upstreams: map[string]gateway.Upstream{"u": {Targets: []string{"http://" + behind}}},
+		Routes:    []gateway.Route{{Match: "/", To: "u"}},
+	}
+	o := &gateway.Options{}
+	switch kind {
+	case kindGateway:
+	case kindCache:
+		c.Routes[0].Cache = &gateway.RouteCache{TTL: time.Hour}
+	case kindPolicies:
+		issuer, stop, err := serveKeys()
+		if err != nil {
+			return err
+		}
+		defer stop()
+		c.Credentials = map[string]gateway.Credential{"people": {JWT: &gateway.JWT{Issuer: benchIssuer, KeysURL: issuer, Audiences: []string{"bench"}, AllowHTTP: true, AllowNetworks: []string{"127.0.0.0/8"}}}}
+		c.Routes[0].Auth = &gateway.Access{By: []string{"people"}, Forward: map[string]string{"X-User": "subject"}}
+		log := slog.New(slog.NewJSONHandler(io.Discard, nil))
+		o.Hooks.Served = func(s gateway.Served) {
+			log.LogAttrs(ctx, slog.LevelInfo, "request", slog.String("route", s.Route), slog.String("client", s.Client), slog.String("path", s.Path), slog.Int("status", s.Status), slog.Duration("took", s.Took), slog.String("trace", s.Trace))
+		}
+	default:
+		return fmt.Errorf("no such server: %q", kind)
+	}
+	g, err := gateway.New(c, o)
+	if err != nil {
+		return err
+	}
+	defer g.Close()
+	front, err := gateway.NewFront(g, nil)
+	if err != nil {
+		return err
+	}
+	return front.Run(ctx, l)
+}
+
+const benchIssuer = "http://issuer.bench"
+
+// benchKey is the same in all processes of a run. It protects nothing.
+func benchKey() *ecdsa.PrivateKey {
+	k := &ecdsa.PrivateKey{D: big.NewInt(536365)}
+	k.Curve = elliptic.P256()
+	k.X, k.Y = k.ScalarBaseMult(k.D.Bytes()) //nolint:staticcheck // a fixed key for a benchmark
+	return k
+}
+
+// serveKeys serves the public key of the bench.
+func serveKeys() (address string, stop func(), err error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", nil, err
+	}
+	set := jose.JSONWebKeySet{Keys: []jose.JSONWebKey{{Key: benchKey().Public(), KeyID: "1", Algorithm: "ES256", Use: "sig"}}}
+	s := &http.Server{ReadHeaderTimeout: time.Second, Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_ = json.NewEncoder(w).Encode(set) // a client that is gone does not read it
+	})}
+	go func() { _ = s.Serve(l) }()
+	return "http://" + l.Addr().String(), func() { _ = s.Close() }, nil
+}
+
+// policyHeader is a token that the gateway with policies takes.
+func policyHeader() string {
+	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.ES256, Key: benchKey()}, (&jose.SignerOptions{}).WithType("at+jwt").WithHeader("kid", "1"))
+	if err != nil {
+		return ""
+	}
+	now := time.Now().Unix()
+	id := make([]byte, 8)
+	_, _ = rand.Read(id)                      // it never fails
+	claims, _ := json.Marshal(map[string]any{ // of strings and numbers: it cannot fail
+		"iss": benchIssuer, "aud": "bench", "sub": "ann", "client_id": "bench", "iat": now, "exp": now + 3600, "jti": fmt.Sprintf("%x", id), "scope": "orders",
+	})
+	signed, err := signer.Sign(claims)
+	if err != nil {
+		return ""
+	}
+	token, err := signed.CompactSerialize()
+	if err != nil {
+		return ""
+	}
+	return "Authorization: Bearer " + token + "\r\n"
+}
