@@ -31,6 +31,8 @@ type Config struct {
 	Credentials map[string]Credential `yaml:"credentials"`
 	// Cache is what the routes with a cache share.
 	Cache CacheConfig `yaml:"cache"`
+	// Limits is what the limits of all routes share.
+	Limits LimitConfig `yaml:"limits"`
 	// Upstreams by name.
 	Upstreams map[string]Upstream `yaml:"upstreams"`
 	// Routes, in any order: the most specific wins.
@@ -127,6 +129,8 @@ type Route struct {
 	Timeout time.Duration `yaml:"timeout"`
 	// Auth says who may use the route; default: everybody.
 	Auth *Access `yaml:"auth"`
+	// Limits bound the requests over time; default: nothing does.
+	Limits []RouteLimit `yaml:"limits"`
 	// Cache stores answers; default: nothing is stored.
 	Cache *RouteCache `yaml:"cache"`
 	// Concurrency bounds the requests under way; default: nothing does.
@@ -188,6 +192,7 @@ func (c *Config) compile() (*table, []netip.Prefix, mistakes) {
 	}
 	c.checkAccess(&found)
 	c.checkCaches(&found)
+	c.checkLimits(&found)
 	return t, trusted, found
 }
 

@@ -17,6 +17,7 @@ import (
 
 	"github.com/banyanhq/banyan"
 	"github.com/banyanhq/banyan/gateway/cache"
+	"github.com/banyanhq/banyan/gateway/limit"
 	"github.com/banyanhq/banyan/internal/http1"
 )
 
@@ -26,6 +27,10 @@ type Options struct {
 	Log *slog.Logger
 	// Hooks are told what happens.
 	Hooks Hooks
+	// LimitStore counts for limits that are shared between gateways, such as
+	// postgres.Limits; default: no limit can be shared. It is the caller's to
+	// close, after the gateway.
+	LimitStore limit.Store
 }
 
 // Gateway is an http.Handler that routes requests to upstreams. It has to be
@@ -33,6 +38,7 @@ type Options struct {
 type Gateway struct {
 	log   *slog.Logger
 	hooks Hooks
+	store limit.Store  // nil: none
 	seed  maphash.Seed // of sticky clients: it lives as long as the gateway
 	state atomic.Pointer[state]
 
@@ -50,6 +56,7 @@ type state struct {
 	upstreams map[string]*upstream
 	providers map[string]*provider
 	cache     *cache.Cache
+	limits    *limits
 	handlers  map[*Route]http.Handler
 	stats     map[string]*stats // by the name of the route
 }
@@ -59,7 +66,7 @@ type state struct {
 func New(c *Config, o *Options) (*Gateway, error) {
 	g := &Gateway{log: slog.New(slog.DiscardHandler), seed: maphash.MakeSeed()}
 	if o != nil {
-		g.hooks = o.Hooks
+		g.hooks, g.store = o.Hooks, o.LimitStore
 		if o.Log != nil {
 			g.log = o.Log
 		}
@@ -131,10 +138,10 @@ func (g *Gateway) build(c *Config, old *state) (*state, error) {
 		return nil, errors.Join(errs...)
 	}
 	s := &state{
-		config: c, table: t, trusted: trusted, paths: PathRules(c.Paths), cache: old.cache,
+		config: c, table: t, trusted: trusted, paths: PathRules(c.Paths), cache: old.cache, limits: old.limits,
 		upstreams: map[string]*upstream{}, providers: map[string]*provider{}, handlers: map[*Route]http.Handler{}, stats: map[string]*stats{},
 	}
-	if err := errors.Join(s.addParts(old, g.seed), s.addRoutes(old)); err != nil {
+	if err := errors.Join(s.addParts(old, g), s.addRoutes(old)); err != nil {
 		return nil, errors.Join(err, s.end(old))
 	}
 	return s, nil
@@ -142,11 +149,11 @@ func (g *Gateway) build(c *Config, old *state) (*state, error) {
 
 // addParts makes what routes share, or takes it from the old state if it stays
 // as it is.
-func (s *state) addParts(old *state, seed maphash.Seed) (err error) {
+func (s *state) addParts(old *state, g *Gateway) (err error) {
 	for name, config := range s.config.Upstreams {
 		if u := old.upstreams[name]; u != nil && reflect.DeepEqual(old.config.Upstreams[name], config) {
 			s.upstreams[name] = u
-		} else if s.upstreams[name], err = newUpstream(name, config, seed); err != nil {
+		} else if s.upstreams[name], err = newUpstream(name, config, g.seed); err != nil {
 			delete(s.upstreams, name)
 			return fmt.Errorf("gateway: upstream %s: %w", name, err)
 		}
@@ -162,6 +169,11 @@ func (s *state) addParts(old *state, seed maphash.Seed) (err error) {
 	if s.cache == nil || old.config.Cache != s.config.Cache {
 		if s.cache, err = s.config.Cache.open(); err != nil {
 			return fmt.Errorf("gateway: cache: %w", err)
+		}
+	}
+	if s.limits == nil || s.limits.config != s.config.Limits {
+		if s.limits, err = s.config.Limits.open(g.store); err != nil {
+			return fmt.Errorf("gateway: limits: %w", err)
 		}
 	}
 	return nil
@@ -186,7 +198,8 @@ func (s *state) addRoutes(old *state) error {
 }
 
 // handler stacks what a route asks for, from the inside out: the forwarder, the
-// cache, the headers of the identity, the authorisation, the bound.
+// cache, the headers of the identity, the limits, who may use it, the bound. Limits
+// stand behind authentication, so that they can count by identity.
 func (s *state) handler(r *Route, identityHeaders []string) (h http.Handler, err error) {
 	p, err := r.policies()
 	if err != nil {
@@ -199,6 +212,9 @@ func (s *state) handler(r *Route, identityHeaders []string) (h http.Handler, err
 		}
 	}
 	if h, err = r.Auth.forwarding(identityHeaders, h); err != nil {
+		return nil, err
+	}
+	if h, err = s.limits.wrap(r, h); err != nil {
 		return nil, err
 	}
 	if r.Auth != nil {
@@ -252,6 +268,9 @@ func (s *state) end(after *state) error {
 	}
 	if s.cache != nil && s.cache != after.cache {
 		s.cache.Close()
+	}
+	if s.limits != after.limits {
+		s.limits.close()
 	}
 	return errors.Join(errs...)
 }

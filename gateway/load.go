@@ -115,7 +115,7 @@ func (v *durationVisitor) Visit(node ast.Node) ast.Visitor {
 func configFields() iter.Seq[reflect.StructField] {
 	return func(yield func(reflect.StructField) bool) {
 		for _, t := range []reflect.Type{
-			reflect.TypeFor[Credential](), reflect.TypeFor[JWT](), reflect.TypeFor[APIKeys](), reflect.TypeFor[Certificates](), reflect.TypeFor[Access](), reflect.TypeFor[CacheConfig](), reflect.TypeFor[RouteCache](),
+			reflect.TypeFor[Credential](), reflect.TypeFor[JWT](), reflect.TypeFor[APIKeys](), reflect.TypeFor[Certificates](), reflect.TypeFor[Access](), reflect.TypeFor[CacheConfig](), reflect.TypeFor[RouteCache](), reflect.TypeFor[LimitConfig](), reflect.TypeFor[RouteLimit](),
 			reflect.TypeFor[Config](), reflect.TypeFor[PathsConfig](), reflect.TypeFor[TLSFiles](), reflect.TypeFor[Upstream](), reflect.TypeFor[Health](), reflect.TypeFor[Route](), reflect.TypeFor[Retry](), reflect.TypeFor[Hedge](), reflect.TypeFor[Breaker](), reflect.TypeFor[Concurrency](), reflect.TypeFor[Fallback](),
 		} {
 			for field := range t.Fields() {

@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"math/big"
 	"net"
 	"net/http"
 	"net/http/httputil"
@@ -86,6 +85,7 @@ func serveGateway(ctx context.Context, kind string, l net.Listener, behind strin
 		defer stop()
 		c.Credentials = map[string]gateway.Credential{"people": {JWT: &gateway.JWT{Issuer: benchIssuer, KeysURL: issuer, Audiences: []string{"bench"}, AllowHTTP: true, AllowNetworks: []string{"127.0.0.0/8"}}}}
 		c.Routes[0].Auth = &gateway.Access{By: []string{"people"}, Forward: map[string]string{"X-User": "subject"}}
+		c.Routes[0].Limits = []gateway.RouteLimit{{Rate: "1000000/s", Per: "identity"}}
 		log := slog.New(slog.NewJSONHandler(io.Discard, nil))
 		o.Hooks.Served = func(s gateway.Served) {
 			log.LogAttrs(ctx, slog.LevelInfo, "request", slog.String("route", s.Route), slog.String("client", s.Client), slog.String("path", s.Path), slog.Int("status", s.Status), slog.Duration("took", s.Took), slog.String("trace", s.Trace))
@@ -108,20 +108,23 @@ func serveGateway(ctx context.Context, kind string, l net.Listener, behind strin
 const benchIssuer = "http://issuer.bench"
 
 // benchKey is the same in all processes of a run. It protects nothing.
-func benchKey() *ecdsa.PrivateKey {
-	k := &ecdsa.PrivateKey{D: big.NewInt(536365)}
-	k.Curve = elliptic.P256()
-	k.X, k.Y = k.ScalarBaseMult(k.D.Bytes()) //nolint:staticcheck // a fixed key for a benchmark
-	return k
+func benchKey() (*ecdsa.PrivateKey, error) {
+	var raw [32]byte
+	copy(raw[:], "banyan bench")
+	return ecdsa.ParseRawPrivateKey(elliptic.P256(), raw[:])
 }
 
 // serveKeys serves the public key of the bench.
 func serveKeys() (address string, stop func(), err error) {
+	key, err := benchKey()
+	if err != nil {
+		return "", nil, err
+	}
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return "", nil, err
 	}
-	set := jose.JSONWebKeySet{Keys: []jose.JSONWebKey{{Key: benchKey().Public(), KeyID: "1", Algorithm: "ES256", Use: "sig"}}}
+	set := jose.JSONWebKeySet{Keys: []jose.JSONWebKey{{Key: key.Public(), KeyID: "1", Algorithm: "ES256", Use: "sig"}}}
 	s := &http.Server{ReadHeaderTimeout: time.Second, Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		_ = json.NewEncoder(w).Encode(set) // a client that is gone does not read it
 	})}
@@ -131,7 +134,11 @@ func serveKeys() (address string, stop func(), err error) {
 
 // policyHeader is a token that the gateway with policies takes.
 func policyHeader() string {
-	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.ES256, Key: benchKey()}, (&jose.SignerOptions{}).WithType("at+jwt").WithHeader("kid", "1"))
+	key, err := benchKey()
+	if err != nil {
+		return ""
+	}
+	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.ES256, Key: key}, (&jose.SignerOptions{}).WithType("at+jwt").WithHeader("kid", "1"))
 	if err != nil {
 		return ""
 	}

@@ -1,0 +1,166 @@
+package gateway
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+
+	"github.com/banyanhq/banyan/auth"
+	"github.com/banyanhq/banyan/gateway/limit"
+)
+
+// RouteLimit bounds the requests of a route over time. What is refused costs
+// nothing.
+type RouteLimit struct {
+	// Rate is such as "100/s" or "1000/1h burst 50".
+	Rate string `yaml:"rate"`
+	// Per says whose requests are counted together: "client" (its address; the
+	// default), "identity" (and the address of who has none), "route" (all), or
+	// "header NAME".
+	Per string `yaml:"per"`
+	// Shared counts the requests of all gateways, by Options.LimitStore.
+	Shared bool `yaml:"shared"`
+	// Down is what a shared limit does while that store does not answer: "share"
+	// (each gateway keeps its part of the limit; the default), "open" or
+	// "closed".
+	Down string `yaml:"down"`
+}
+
+// LimitConfig is what the limits of all routes share.
+type LimitConfig struct {
+	// Keys that are remembered; default a million, in 44 MB. More evict those
+	// that are nearest to having their whole burst again.
+	Keys int `yaml:"keys"`
+	// Gateways that share limits, for what each may do alone; default 1.
+	Gateways int `yaml:"gateways"`
+}
+
+// limits are the counters of a gateway. They live through reloads: a new
+// configuration must not give everybody a new burst.
+type limits struct {
+	config LimitConfig
+	memory *limit.Memory
+	shared *limit.Cluster // nil: there is no store
+}
+
+func (c LimitConfig) open(store limit.Store) (*limits, error) {
+	memory, err := limit.NewMemory(&limit.MemoryOptions{Keys: c.Keys})
+	if err != nil {
+		return nil, err
+	}
+	l := &limits{config: c, memory: memory}
+	if store != nil {
+		l.shared, err = limit.NewCluster(store, &limit.ClusterOptions{Processes: c.Gateways, Keys: c.Keys})
+	}
+	return l, err
+}
+
+func (l *limits) close() {
+	if l != nil && l.shared != nil {
+		l.shared.Close()
+	}
+}
+
+// wrap returns a handler behind the limits of a route: those of this gateway, and
+// the shared ones.
+func (l *limits) wrap(r *Route, next http.Handler) (http.Handler, error) {
+	var local, shared []limit.Rule
+	for i, config := range r.Limits {
+		rule, err := config.rule(fmt.Sprintf("%s/%d", printableName(r.Name), i+1))
+		if err != nil {
+			return nil, err
+		}
+		if config.Shared {
+			shared = append(shared, rule)
+		} else {
+			local = append(local, rule)
+		}
+	}
+	if len(shared) > 0 {
+		if l.shared == nil {
+			return nil, fmt.Errorf("a limit is shared, and this gateway has no store for that")
+		}
+		limiter, err := limit.New(shared, &limit.Options{Cluster: l.shared})
+		if err != nil {
+			return nil, err
+		}
+		next = limiter.Handler(next)
+	}
+	if len(local) > 0 {
+		limiter, err := limit.New(local, &limit.Options{Memory: l.memory})
+		if err != nil {
+			return nil, err
+		}
+		next = limiter.Handler(next)
+	}
+	return next, nil
+}
+
+// printableName is a route's name as it may stand in a header.
+func printableName(name string) string {
+	name = strings.Map(func(r rune) rune {
+		if r < ' ' || r > '~' || r == '"' || r == '\\' {
+			return '?'
+		}
+		return r
+	}, name)
+	return name[:min(len(name), 100)]
+}
+
+func (c RouteLimit) rule(name string) (limit.Rule, error) {
+	rule := limit.Rule{Name: name}
+	var err error
+	if rule.Rate, err = limit.ParseRate(c.Rate); err != nil {
+		return rule, err
+	}
+	switch c.Down {
+	case "", "share":
+	case "open":
+		rule.Down = limit.DownOpen
+	case "closed":
+		rule.Down = limit.DownClosed
+	default:
+		return rule, fmt.Errorf("%q is not one of share, open, closed", c.Down)
+	}
+	rule.Key, err = keyOf(c.Per)
+	return rule, err
+}
+
+// keyOf returns whose requests are counted together.
+func keyOf(per string) (func(*http.Request) string, error) {
+	address := func(r *http.Request) string { return "a" + arrivalOf(r.Context()).client.address }
+	kind, name, _ := strings.Cut(per, " ")
+	switch {
+	case per == "" || per == "client":
+		return address, nil
+	case per == "identity":
+		return func(r *http.Request) string {
+			if id, ok := auth.From(r.Context()); ok {
+				return "i" + id.Key()
+			}
+			return address(r)
+		}, nil
+	case per == "route":
+		return nil, nil
+	case kind == "header" && headerName.MatchString(name):
+		return func(r *http.Request) string { return r.Header.Get(name) }, nil
+	}
+	return nil, fmt.Errorf(`%q is not one of "client", "identity", "route", "header NAME"`, per)
+}
+
+// checkLimits reports what is wrong with limits. Whether there is a store for
+// shared ones only the gateway knows.
+func (c *Config) checkLimits(found *mistakes) {
+	if c.Limits.Keys < 0 || c.Limits.Gateways < 0 {
+		found.add("$.limits", "a number is negative")
+	}
+	for i := range c.Routes {
+		for j, l := range c.Routes[i].Limits {
+			_, err := l.rule("check")
+			checkPolicies(fmt.Sprintf("$.routes[%d].limits[%d]", i, j), err, found)
+		}
+		if n := len(c.Routes[i].Limits); n > 4 {
+			found.add(fmt.Sprintf("$.routes[%d].limits", i), "a route has at most 4 limits, not %d", n)
+		}
+	}
+}
