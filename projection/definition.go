@@ -42,7 +42,7 @@ type Options struct {
 	Prefixes []string
 	// BatchSize is how many events share a batch at most; a generation that is
 	// being built takes up to eight times as many, as long as that holds up the
-	// live one for no more than 50 ms. Default: 256.
+	// live one for no more than 200 ms. Default: 256.
 	BatchSize int
 }
 

@@ -51,12 +51,12 @@ const (
 	// livePages is how many pages the live generation gets, while it is behind,
 	// for one of each other: it comes first, but a log that grows as fast as it is
 	// read must not stop a rebuild for ever.
-	livePages = 16
+	livePages = 8
 	// maxStride is how long a page of another generation may be: long ones are
 	// cheaper.
 	maxStride = 8
 	// turnTime is how long one may hold up the live generation.
-	turnTime = 50 * time.Millisecond
+	turnTime = 200 * time.Millisecond
 )
 
 // turn advances the live generation until it is no longer behind, and each other
