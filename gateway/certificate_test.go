@@ -1,9 +1,14 @@
 package gateway_test
 
 import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
+	"io"
+	"math/big"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -69,5 +74,95 @@ func TestCertificate(t *testing.T) {
 	}
 	if _, err := tls.Dial("tcp", address, &tls.Config{RootCAs: secondPool, MaxVersion: tls.VersionTLS11}); err == nil {
 		t.Errorf("TLS 1.1 is spoken")
+	}
+}
+
+// issued returns a client's certificate by an authority, and the authority as PEM.
+func issued(t *testing.T, name string) (tls.Certificate, []byte) {
+	t.Helper()
+	caKey, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ca := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour), IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign}
+	caDER, err := x509.CreateCertificate(rand.Reader, ca, ca, &caKey.PublicKey, caKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(2), NotAfter: time.Now().Add(time.Hour), DNSNames: []string{name}, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}}
+	der, err := x509.CreateCertificate(rand.Reader, template, ca, &key.PublicKey, caKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: caDER})
+}
+
+// A route by certificate lets in who has one of the authority's with its name.
+// When the authority changes, so does who is let in.
+func TestClientCertificates(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	files := gateway.TLSFiles{Cert: filepath.Join(dir, "cert.pem"), Key: filepath.Join(dir, "key.pem"), ClientCA: filepath.Join(dir, "ca.pem")}
+	server, pool := certificate(t)
+	pemFiles(t, files, server)
+	orders, authority := issued(t, "orders.internal")
+	stranger, otherAuthority := issued(t, "orders.internal")
+	if err := os.WriteFile(files.ClientCA, authority, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c, err := gateway.LoadCertificate(files)
+	if err != nil {
+		t.Fatal(err)
+	}
+	config := to(behind(t, func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, r.Header.Get("X-Service")) }))
+	config.Credentials = map[string]gateway.Credential{"services": {Certificates: &gateway.Certificates{Names: []string{"orders.internal"}}}}
+	config.Routes = append(config.Routes, gateway.Route{Match: "/inner", To: "u", Auth: &gateway.Access{By: []string{"services"}, Forward: map[string]string{"X-Service": "subject"}}})
+	address, _ := run(t, opened(t, config), &gateway.FrontOptions{TLS: c.Config()})
+	get := func(path string, certs ...tls.Certificate) string {
+		transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool, Certificates: certs}, ForceAttemptHTTP2: true}
+		defer transport.CloseIdleConnections()
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "https://"+address+path, http.NoBody)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("X-Service", "admin")
+		resp, err := transport.RoundTrip(r)
+		if err != nil {
+			return "refused"
+		}
+		defer resp.Body.Close()
+		text, _ := io.ReadAll(resp.Body)
+		if resp.StatusCode != http.StatusOK {
+			return resp.Status
+		}
+		return string(text)
+	}
+	for _, k := range []struct{ path, want, got string }{
+		{"/inner", "orders.internal", get("/inner", orders)},
+		{"/inner", "401 Unauthorized", get("/inner")},
+		{"/", "", get("/")},
+	} {
+		if k.got != k.want {
+			t.Errorf("%s: %q, want %q", k.path, k.got, k.want)
+		}
+	}
+	if got := get("/", stranger); got == "" || got == "admin" {
+		t.Errorf("a certificate of another authority: %q", got)
+	}
+	if err := os.WriteFile(files.ClientCA, append(otherAuthority, '\n'), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if changed, err := c.Refresh(); !changed || err != nil {
+		t.Fatalf("changed %v, %v", changed, err)
+	}
+	if got := get("/inner", stranger); got != "orders.internal" {
+		t.Errorf("after the change: %q", got)
+	}
+	if got := get("/inner", orders); got == "orders.internal" {
+		t.Error("the old authority is trusted still")
 	}
 }

@@ -50,6 +50,10 @@ const (
 type TLSFiles struct {
 	Cert string `yaml:"cert"`
 	Key  string `yaml:"key"`
+	// ClientCA issues the certificates of clients, if they may have one: one that
+	// it did not issue ends the handshake. Who has to have one the routes say, by
+	// their credentials.
+	ClientCA string `yaml:"client_ca"`
 }
 
 // PathsConfig is PathRules in a file.
@@ -175,7 +179,7 @@ func (c *Config) compile() (*table, []netip.Prefix, mistakes) {
 	if c.Admin == "" {
 		c.Admin = DefaultAdmin
 	}
-	if (c.TLS.Cert == "") != (c.TLS.Key == "") {
+	if (c.TLS.Cert == "") != (c.TLS.Key == "") || c.TLS.ClientCA != "" && c.TLS.Cert == "" {
 		found.add("$.tls", "both cert and key are needed")
 	}
 	trusted := c.trusted(&found)

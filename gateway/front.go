@@ -63,7 +63,7 @@ func NewFront(h http.Handler, options *FrontOptions) (*Front, error) {
 	}
 	if f.options.TLS != nil {
 		f.options.TLS = f.options.TLS.Clone()
-		f.options.TLS.NextProtos = []string{"h2", "http/1.1"}
+		f.options.TLS.NextProtos = protocols()
 	}
 	var err error
 	f.one, err = http1.NewServer(h, &http1.Options{

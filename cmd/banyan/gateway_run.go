@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"runtime/debug"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -47,6 +48,11 @@ func noArgs(_ *cobra.Command, args []string) error {
 
 // runGateway serves until the context ends.
 func runGateway(ctx context.Context, e *env, file string, every time.Duration) error {
+	if e.getenv("GOGC") == "" {
+		// A gateway keeps little and discards much: collecting garbage less often
+		// costs a few megabytes. GOMEMLIMIT bounds it.
+		debug.SetGCPercent(400)
+	}
 	log := slog.New(slog.NewJSONHandler(e.stderr, nil))
 	g, err := edge.Open(ctx, file, edge.Options{Log: log, Every: every})
 	if err != nil {
