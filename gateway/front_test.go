@@ -192,3 +192,48 @@ func TestAdmin(t *testing.T) {
 		t.Errorf("target %+v", target)
 	}
 }
+
+// A purge empties what it names, and no page of another origin can ask for one.
+func TestPurge(t *testing.T) {
+	t.Parallel()
+	calls := 0
+	u := behind(t, func(w http.ResponseWriter, _ *http.Request) {
+		calls++ // one request after the other
+		w.Header().Set("Surrogate-Key", "order-1")
+		_, _ = io.WriteString(w, "x")
+	})
+	c := to(u)
+	c.Routes[0].Cache = &gateway.RouteCache{TTL: time.Hour}
+	g := opened(t, c)
+	admin := g.Admin()
+	purge := func(body, origin string) int {
+		r := httptest.NewRequest("POST", "http://localhost/v1/cache/purge", strings.NewReader(body))
+		if origin != "" {
+			r.Header.Set("Sec-Fetch-Site", "cross-site")
+			r.Header.Set("Origin", origin)
+		}
+		w := httptest.NewRecorder()
+		admin.ServeHTTP(w, r)
+		return w.Code
+	}
+	for i, k := range []struct {
+		body, origin string
+		status       int
+		calls        int
+	}{
+		{`{"tags":["order-1"]}`, "", 200, 2},
+		{`{"tags":["order-2"]}`, "", 200, 2},
+		{`{"urls":["http://x/a"]}`, "", 200, 3},
+		{`{"all":true}`, "https://evil.example", 403, 3},
+		{`{"al":true}`, "", 400, 3},
+		{`{"all":true}`, "", 200, 4},
+	} {
+		ask(g, "GET", "http://x/a")
+		if got := purge(k.body, k.origin); got != k.status {
+			t.Errorf("purge %d: status %d, want %d", i+1, got, k.status)
+		}
+		if ask(g, "GET", "http://x/a"); calls != k.calls {
+			t.Errorf("after purge %d: %d calls, want %d", i+1, calls, k.calls)
+		}
+	}
+}
