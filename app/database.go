@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/banyanhq/banyan"
+	"github.com/banyanhq/banyan/internal/nearest"
 	"github.com/banyanhq/banyan/store"
 	"github.com/banyanhq/banyan/view"
 )
@@ -183,7 +184,7 @@ func (t target) refuse(known ...string) error {
 		if slices.Contains(known, key) {
 			continue
 		}
-		if near := nearest(key, known); near != "" {
+		if near := nearest.To(key, known); near != "" {
 			return fmt.Errorf("%w: unknown option %q; did you mean %q?", banyan.ErrInvalid, key, near)
 		}
 		return fmt.Errorf("%w: unknown option %q; known: %s", banyan.ErrInvalid, key, cmp.Or(strings.Join(known, ", "), "none"))

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/banyanhq/banyan"
+	"github.com/banyanhq/banyan/internal/nearest"
 )
 
 // Load builds the configuration of a service from a file, the environment and
@@ -114,7 +115,7 @@ func suggestFlag(err error) string {
 	for _, s := range settings {
 		names = append(names, s.flag())
 	}
-	if near := nearest(given, names); near != "" {
+	if near := nearest.To(given, names); near != "" {
 		return fmt.Sprintf("; did you mean --%s?", near)
 	}
 	return ""

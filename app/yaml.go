@@ -12,6 +12,7 @@ import (
 	"github.com/goccy/go-yaml/token"
 
 	"github.com/banyanhq/banyan"
+	"github.com/banyanhq/banyan/internal/nearest"
 )
 
 // source is a configuration file, for errors that show the offending line.
@@ -38,7 +39,7 @@ func (s source) fail(at *token.Position, format string, args ...any) error {
 func shown(line string) string {
 	key, _, isPair := strings.Cut(line, ":")
 	name := strings.Trim(key, " \t\"'")
-	if !isPair || nearest(name, knownKeys()) != "" {
+	if !isPair || nearest.To(name, knownKeys()) != "" {
 		return mask(line)
 	}
 	return key + ": " + masked
@@ -103,7 +104,7 @@ func (c *Config) fromMapping(src source, body ast.Node) error {
 
 func suggestKey(key string) string {
 	known := knownKeys()
-	if near := nearest(key, known); near != "" {
+	if near := nearest.To(key, known); near != "" {
 		return fmt.Sprintf("did you mean %q?", near)
 	}
 	slices.Sort(known)
@@ -146,40 +147,4 @@ func scalar(src source, key string, at *token.Position, node ast.Node) (string, 
 	default:
 		return "", src.fail(node.GetToken().Position, "%s: want one value, found %s", key, strings.ToLower(node.Type().YAMLName()))
 	}
-}
-
-// nearest returns the candidate that is likely meant, or "".
-func nearest(given string, candidates []string) string {
-	best, least := "", 1+len(given)/3
-	for _, c := range candidates {
-		if d := distance(given, c); d <= least {
-			best, least = c, d-1
-		}
-	}
-	return best
-}
-
-// distance is the number of insertions, deletions, replacements and swaps of
-// neighbours that turn a into b (optimal string alignment).
-func distance(a, b string) int {
-	before, row := make([]int, len(b)+1), make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		next := make([]int, len(b)+1)
-		next[0] = i + 1
-		for j := range len(b) {
-			cost := 1
-			if a[i] == b[j] {
-				cost = 0
-			}
-			next[j+1] = min(row[j+1]+1, next[j]+1, row[j]+cost)
-			if i > 0 && j > 0 && a[i] == b[j-1] && a[i-1] == b[j] {
-				next[j+1] = min(next[j+1], before[j-1]+1)
-			}
-		}
-		before, row = row, next
-	}
-	return row[len(b)]
 }
