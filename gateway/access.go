@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"net/netip"
 	"slices"
@@ -89,12 +90,14 @@ type provider struct {
 	running sync.WaitGroup
 }
 
-func (c Credential) provider() (*provider, error) {
+// provider makes what checks a credential. The log hears when what it needs cannot
+// be fetched.
+func (c Credential) provider(log *slog.Logger) (*provider, error) {
 	switch {
 	case c.JWT != nil && c.APIKeys == nil && c.Certificates == nil:
-		return c.JWT.provider(c)
+		return c.JWT.provider(c, log)
 	case c.APIKeys != nil && c.JWT == nil && c.Certificates == nil:
-		return c.APIKeys.provider(c)
+		return c.APIKeys.provider(c, log)
 	case c.Certificates != nil && c.JWT == nil && c.APIKeys == nil:
 		check, err := auth.NewCertificates(c.Certificates.Names, &auth.CertificateOptions{TrustDomains: c.Certificates.TrustDomains, Scopes: c.Certificates.Scopes})
 		return &provider{Authenticator: check, config: c}, err
@@ -102,8 +105,13 @@ func (c Credential) provider() (*provider, error) {
 	return nil, errors.New("it is exactly one of jwt, api_keys and certificates")
 }
 
-func (j *JWT) provider(c Credential) (*provider, error) {
-	o := &auth.JWTOptions{AllowHTTP: j.AllowHTTP}
+func (j *JWT) provider(c Credential, log *slog.Logger) (*provider, error) {
+	fetched := func(_ context.Context, issuer string, _ int, _ time.Duration, err error) {
+		if err != nil {
+			log.Error("the keys of an issuer cannot be fetched", "issuer", issuer, "error", err.Error())
+		}
+	}
+	o := &auth.JWTOptions{AllowHTTP: j.AllowHTTP, KeyHooks: &auth.KeyHooks{Fetched: fetched}}
 	for _, text := range j.AllowNetworks {
 		p, err := netip.ParsePrefix(text)
 		if err != nil {
@@ -118,11 +126,15 @@ func (j *JWT) provider(c Credential) (*provider, error) {
 	return &provider{Authenticator: check, config: c, refresh: check.Run, health: check.Health}, nil
 }
 
-func (k *APIKeys) provider(c Credential) (*provider, error) {
+func (k *APIKeys) provider(c Credential, log *slog.Logger) (*provider, error) {
 	if k.File == "" {
 		return nil, errors.New("api_keys has no file")
 	}
-	check, err := auth.NewKeys(auth.KeyFile(k.File), &auth.KeyOptions{Header: k.Header, Prefix: k.Prefix})
+	check, err := auth.NewKeys(auth.KeyFile(k.File), &auth.KeyOptions{Header: k.Header, Prefix: k.Prefix, Reloaded: func(_ context.Context, _ int, err error) {
+		if err != nil {
+			log.Error("a list of API keys cannot be read", "file", k.File, "error", err.Error())
+		}
+	}})
 	if err != nil {
 		return nil, err
 	}
@@ -213,7 +225,7 @@ func (a *Access) forwarding(all []string, next http.Handler) (http.Handler, erro
 func (c *Config) checkAccess(found *mistakes) {
 	providers := map[string]*provider{}
 	for name, credential := range c.Credentials {
-		p, err := credential.provider()
+		p, err := credential.provider(slog.New(slog.DiscardHandler))
 		checkPolicies("$.credentials."+name, err, found)
 		providers[name] = p
 	}
@@ -248,19 +260,23 @@ func (c *Config) checkAccess(found *mistakes) {
 const ready = 2 * time.Second
 
 // await waits until credentials can be checked, for a short time: an issuer that
-// is down must not keep a gateway from starting.
-func (p *provider) await(ctx context.Context) {
+// is down must not keep a gateway from starting. It returns what is wrong then.
+func (p *provider) await(ctx context.Context) error {
 	if p.health == nil {
-		return
+		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, ready)
 	defer cancel()
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
-	for p.health(ctx) != nil {
+	for {
+		err := p.health(ctx)
+		if err == nil {
+			return nil
+		}
 		select {
 		case <-ctx.Done():
-			return
+			return err
 		case <-tick.C:
 		}
 	}

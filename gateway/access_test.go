@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -223,5 +224,29 @@ func TestCached(t *testing.T) {
 	}
 	if w := ask(g, "GET", "http://x/page"); w.Body.String() != "  5" {
 		t.Errorf("after the routes changed: %q", w.Body)
+	}
+}
+
+// A list of keys that cannot be read lets nobody in, and is reported.
+func TestKeysMissing(t *testing.T) {
+	t.Parallel()
+	c := to(behind(t, func(http.ResponseWriter, *http.Request) {}))
+	c.Credentials = map[string]gateway.Credential{"partners": {APIKeys: &gateway.APIKeys{File: filepath.Join(t.TempDir(), "none.json")}}}
+	c.Routes[0].Auth = &gateway.Access{By: []string{"partners"}}
+	var said strings.Builder
+	g, err := gateway.New(c, &gateway.Options{Log: slog.New(slog.NewTextHandler(&said, nil))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer g.Close()
+	key, _, err := auth.GenerateKey("byn", "x")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if w := ask(g, "GET", "http://x/", "X-Api-Key", key); w.Code != 503 {
+		t.Errorf("status %d", w.Code)
+	}
+	if !strings.Contains(said.String(), "credential=partners") || !strings.Contains(said.String(), "none.json") {
+		t.Errorf("the log says %q", said.String())
 	}
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"hash/maphash"
 	"log/slog"
 	"net/http"
 	"net/netip"
@@ -38,8 +37,7 @@ type Options struct {
 type Gateway struct {
 	log   *slog.Logger
 	hooks Hooks
-	store limit.Store  // nil: none
-	seed  maphash.Seed // of sticky clients: it lives as long as the gateway
+	store limit.Store // nil: none
 	state atomic.Pointer[state]
 
 	mu     sync.Mutex // one change at a time
@@ -64,7 +62,7 @@ type state struct {
 // New returns a gateway. The configuration is used as it is from then on, and
 // must not be changed.
 func New(c *Config, o *Options) (*Gateway, error) {
-	g := &Gateway{log: slog.New(slog.DiscardHandler), seed: maphash.MakeSeed()}
+	g := &Gateway{log: slog.New(slog.DiscardHandler)}
 	if o != nil {
 		g.hooks, g.store = o.Hooks, o.LimitStore
 		if o.Log != nil {
@@ -75,7 +73,7 @@ func New(c *Config, o *Options) (*Gateway, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.begin(&state{})
+	s.begin(&state{}, g.log)
 	g.state.Store(s)
 	return g, nil
 }
@@ -96,7 +94,7 @@ func (g *Gateway) Reload(c *Config) error {
 	if err != nil {
 		return err
 	}
-	s.begin(old)
+	s.begin(old, g.log)
 	g.state.Store(s)
 	if !reflect.DeepEqual(routesOf(old), routesOf(s)) {
 		if _, err := s.cache.Purge(cache.Purge{All: true}); err != nil {
@@ -127,8 +125,12 @@ func (g *Gateway) Close() error {
 	return g.state.Load().end(&state{})
 }
 
-// build makes a state, with those upstreams of the old one that stay.
-func (g *Gateway) build(c *Config, old *state) (*state, error) {
+// build makes a state, with those parts of the old one that stay. The routes are
+// copied, because each gateway keeps its numbers with its own.
+func (g *Gateway) build(given *Config, old *state) (*state, error) {
+	c := new(Config)
+	*c = *given
+	c.Routes = slices.Clone(given.Routes)
 	t, trusted, found := c.compile()
 	if len(found) > 0 {
 		errs := make([]error, len(found))
@@ -141,7 +143,11 @@ func (g *Gateway) build(c *Config, old *state) (*state, error) {
 		config: c, table: t, trusted: trusted, paths: PathRules(c.Paths), cache: old.cache, limits: old.limits,
 		upstreams: map[string]*upstream{}, providers: map[string]*provider{}, handlers: map[*Route]http.Handler{}, stats: map[string]*stats{},
 	}
-	if err := errors.Join(s.addParts(old, g), s.addRoutes(old)); err != nil {
+	err := s.addParts(old, g)
+	if err == nil {
+		err = s.addRoutes(old)
+	}
+	if err != nil {
 		return nil, errors.Join(err, s.end(old))
 	}
 	return s, nil
@@ -153,7 +159,7 @@ func (s *state) addParts(old *state, g *Gateway) (err error) {
 	for name, config := range s.config.Upstreams {
 		if u := old.upstreams[name]; u != nil && reflect.DeepEqual(old.config.Upstreams[name], config) {
 			s.upstreams[name] = u
-		} else if s.upstreams[name], err = newUpstream(name, config, g.seed); err != nil {
+		} else if s.upstreams[name], err = newUpstream(name, config); err != nil {
 			delete(s.upstreams, name)
 			return fmt.Errorf("gateway: upstream %s: %w", name, err)
 		}
@@ -161,7 +167,7 @@ func (s *state) addParts(old *state, g *Gateway) (err error) {
 	for name, config := range s.config.Credentials {
 		if p := old.providers[name]; p != nil && reflect.DeepEqual(p.config, config) {
 			s.providers[name] = p
-		} else if s.providers[name], err = config.provider(); err != nil {
+		} else if s.providers[name], err = config.provider(g.log); err != nil {
 			delete(s.providers, name)
 			return fmt.Errorf("gateway: credential %s: %w", name, err)
 		}
@@ -237,7 +243,7 @@ func (s *state) lookup(r *http.Request, host, path string) (*Route, []string) {
 
 // begin starts the parts that another state does not have, and waits a moment for
 // those that have to fetch something first.
-func (s *state) begin(before *state) {
+func (s *state) begin(before *state, log *slog.Logger) {
 	for name, u := range s.upstreams {
 		if before.upstreams[name] != u {
 			u.watch()
@@ -248,8 +254,10 @@ func (s *state) begin(before *state) {
 			p.begin()
 		}
 	}
-	for _, p := range s.providers {
-		p.await(context.Background())
+	for name, p := range s.providers {
+		if err := p.await(context.Background()); err != nil {
+			log.Error("requests with this credential are answered 503 until it can be checked", "credential", name, "error", err.Error())
+		}
 	}
 }
 

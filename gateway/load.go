@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/ast"
@@ -181,11 +182,22 @@ type file struct {
 func (f *file) fail(places ...Place) error {
 	for i := range places {
 		if n := places[i].Line; n > 0 && n <= len(f.lines) {
-			places[i].Source = secret.ReplaceAllString(strings.TrimRight(f.lines[n-1], "\r"), "${1}…")
+			places[i].Source = printable(secret.ReplaceAllString(strings.TrimRight(f.lines[n-1], "\r"), "${1}…"))
 			places[i].Column = max(places[i].Column, 1)
 		}
+		places[i].Text = printable(places[i].Text)
 	}
 	return &FileError{File: f.name, Places: places}
+}
+
+// printable keeps what a file holds from steering a terminal.
+func printable(text string) string {
+	return strings.Map(func(r rune) rune {
+		if r == '\t' || r == '\n' || unicode.IsPrint(r) {
+			return r
+		}
+		return '\uFFFD'
+	}, text)
 }
 
 // secret finds what must not be shown of a line: user information of a URL, and

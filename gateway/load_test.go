@@ -102,6 +102,15 @@ func TestNoSecrets(t *testing.T) {
 	}
 }
 
+// What a file holds does not steer the terminal of who reads the error.
+func TestNoControlCharacters(t *testing.T) {
+	t.Parallel()
+	_, err := gateway.Parse("f", []byte("routes: \"\x1b[31m\x07red\"\n"))
+	if err == nil || strings.ContainsAny(err.Error(), "\x1b\x07") {
+		t.Errorf("error %q", err)
+	}
+}
+
 func FuzzParse(f *testing.F) {
 	files, _ := filepath.Glob("testdata/wrong/*.yaml")
 	for _, name := range files {

@@ -2,10 +2,11 @@ package gateway
 
 import (
 	"context"
+	"crypto/sha256"
 	"crypto/tls"
+	"encoding/binary"
 	"errors"
 	"fmt"
-	"hash/maphash"
 	"math/rand/v2"
 	"net"
 	"net/http"
@@ -25,7 +26,6 @@ type upstream struct {
 	config  Upstream
 	sticky  func(*http.Request) string // "": no key
 	targets []*target
-	seed    maphash.Seed
 	stop    context.CancelFunc // of the health checks
 	running sync.WaitGroup     // health checks
 }
@@ -43,9 +43,9 @@ type target struct {
 	health   health
 }
 
-func newUpstream(name string, config Upstream, seed maphash.Seed) (*upstream, error) {
+func newUpstream(name string, config Upstream) (*upstream, error) {
 	config.defaults()
-	u := &upstream{name: name, config: config, seed: seed}
+	u := &upstream{name: name, config: config}
 	u.sticky = stickyKey(config.Sticky)
 	for _, text := range config.Targets {
 		t, err := newTarget(text, &config)
@@ -215,7 +215,7 @@ func (u *upstream) pick(r *http.Request, tried []*target) *target {
 		return candidates[0]
 	}
 	if key := u.sticky(r); key != "" {
-		return u.bound(key, candidates)
+		return bound(key, candidates)
 	}
 	i := rand.IntN(len(candidates))
 	j := rand.IntN(len(candidates) - 1)
@@ -246,12 +246,14 @@ next:
 }
 
 // bound chooses by rendezvous hashing: when a target goes, only its own clients
-// move (Thaler and Ravishankar 1998).
-func (u *upstream) bound(key string, candidates []*target) *target {
+// move (Thaler and Ravishankar 1998). The hash is the same in every gateway and
+// after every start, so that all of them send a client to the same target.
+func bound(key string, candidates []*target) *target {
 	var best *target
 	var most uint64
 	for _, t := range candidates {
-		if h := maphash.String(u.seed, t.url.Host+"\x00"+key); best == nil || h > most {
+		sum := sha256.Sum256([]byte(t.url.Host + "\x00" + key))
+		if h := binary.BigEndian.Uint64(sum[:]); best == nil || h > most {
 			best, most = t, h
 		}
 	}

@@ -86,6 +86,15 @@ func TestSticky(t *testing.T) {
 	if len(used) != 4 {
 		t.Errorf("targets in use: %v", used)
 	}
+	second := opened(t, c) // such as after a restart, or on another machine
+	for user, before := range home {
+		if got := ask(second, "GET", "http://x/", "X-User", user).Body.String(); got != before {
+			t.Fatalf("another gateway sends %s to %s, not to %s", user, got, before)
+		}
+	}
+	if n := second.Status().Routes[0].Requests; n != 200 {
+		t.Errorf("it has counted %d requests, want its own 200", n)
+	}
 	down[0].Store(true)
 	for i := 0; i < 200 && g.Status().Upstreams[0].Targets[0].Health == "well"; i++ {
 		ask(g, "GET", "http://x/", "X-User", fmt.Sprint("user", i))
