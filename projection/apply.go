@@ -7,7 +7,6 @@ import (
 	"math"
 
 	"github.com/banyanhq/banyan"
-	"github.com/banyanhq/banyan/view"
 )
 
 // slice is a piece of the log for one generation.
@@ -20,8 +19,23 @@ type slice struct {
 	attempts int
 }
 
+// split cuts a slice behind n of its events.
+func (s slice) split(n int) (head, rest slice) {
+	if n == len(s.events) {
+		return s, slice{}
+	}
+	head, rest = s, s
+	head.next, head.events = s.events[n-1].Position, s.events[:n]
+	rest.after, rest.events = head.next, s.events[n:]
+	return head, rest
+}
+
 // poison is the failure of an event, as opposed to one of the database.
-type poison struct{ err error }
+type poison struct {
+	err error
+	// at is which event of the slice it was; -1: one of them.
+	at int
+}
 
 func (p *poison) Error() string { return p.err.Error() }
 func (p *poison) Unwrap() error { return p.err }
@@ -31,25 +45,36 @@ func isPoison(err error) bool {
 	return errors.As(err, &p)
 }
 
-// advance applies a slice: as one batch, or, when an event in it fails, event by
-// event, so that the one at fault is found and the others are kept.
+// advance applies a slice: as one batch, or, when an event in it fails, what is
+// before it, then it alone, then the rest. When a batch fails and does not say which
+// event it was, halves of it find out.
 func (r *Runner) advance(ctx context.Context, token int64, s slice) error {
-	err := r.persist(ctx, "apply a batch", func() error { return r.apply(ctx, token, s) })
-	if !isPoison(err) || ctx.Err() != nil {
-		return err
-	}
-	after := s.after
-	for i := range s.events {
-		one := slice{generation: s.generation, after: after, next: s.events[i].Position, events: s.events[i : i+1]}
-		if i == len(s.events)-1 {
-			one.next = s.next
-		}
-		if err := r.advanceOne(ctx, token, one); err != nil {
+	for {
+		err := r.persist(ctx, "apply a batch", func() error { return r.apply(ctx, token, s) })
+		var p *poison
+		switch {
+		case !errors.As(err, &p) || ctx.Err() != nil:
 			return err
+		case len(s.events) == 1:
+			return r.advanceOne(ctx, token, s)
 		}
-		after = one.next
+		var head slice
+		if n := p.at; n != 0 {
+			if n < 0 {
+				n = len(s.events) / 2
+			}
+			head, s = s.split(n)
+			if err := r.advance(ctx, token, head); err != nil {
+				return err
+			}
+		}
+		if p.at >= 0 {
+			head, s = s.split(1)
+			if err := r.advanceOne(ctx, token, head); err != nil || len(s.events) == 0 {
+				return err
+			}
+		}
 	}
-	return nil
 }
 
 // advanceOne applies one event, or parks it after the last attempt.
@@ -118,8 +143,9 @@ func (r *Runner) apply(ctx context.Context, token int64, s slice) error {
 // fold applies the events of a slice to a generation.
 func (c *change) fold(ctx context.Context, g *generation, s slice) error {
 	live := g.Number == c.state.Active
-	b := &Batch{writer: view.NewWriter(c.tx, g.Number), muted: !live}
-	for _, e := range s.events {
+	c.folded = c.writer(g)
+	b := &Batch{writer: c.folded, muted: !live}
+	for i, e := range s.events {
 		parked, err := c.parkedKeys(ctx, g)
 		if err != nil {
 			return err
@@ -128,7 +154,7 @@ func (c *change) fold(ctx context.Context, g *generation, s slice) error {
 		if s.park != nil || parked.keys[key] {
 			err = c.park(ctx, g, waiting(e, key, s, live))
 		} else {
-			err = c.handle(ctx, b, g, e)
+			err = c.handle(ctx, b, g, e, i)
 		}
 		if err != nil {
 			return err
@@ -138,10 +164,10 @@ func (c *change) fold(ctx context.Context, g *generation, s slice) error {
 }
 
 // handle applies one event to a generation.
-func (c *change) handle(ctx context.Context, b *Batch, g *generation, e banyan.Event) error {
+func (c *change) handle(ctx context.Context, b *Batch, g *generation, e banyan.Event, at int) error {
 	b.silenced = false
 	if err := c.r.def.handle(ctx, b, e); err != nil {
-		return c.blame(err)
+		return c.blame(err, at)
 	}
 	if b.silenced && g.Number != c.state.Active {
 		b.missed = append(b.missed, e.Position)
@@ -153,26 +179,27 @@ func (c *change) handle(ctx context.Context, b *Batch, g *generation, e banyan.E
 // complete writes what the handlers left in the batch and runs their effects.
 func (c *change) complete(ctx context.Context, b *Batch, g *generation) error {
 	if err := b.writer.Flush(ctx); err != nil {
-		return c.blame(err)
+		return c.blame(err, -1)
 	}
 	if err := c.markMissed(ctx, g, b.missed); err != nil {
 		return err
 	}
 	for _, effect := range b.effects {
 		if err := effect(ctx); err != nil {
-			return &poison{fmt.Errorf("effect: %w", err)}
+			return &poison{fmt.Errorf("effect: %w", err), -1}
 		}
 	}
 	return nil
 }
 
 // blame decides whose fault an error is: that of the event, unless it says that
-// something did not answer. A document that the database refuses is the event's.
-func (c *change) blame(err error) error {
+// something did not answer. A document that the database refuses is the event's. at
+// is its place in the slice, -1 if that is not known.
+func (c *change) blame(err error, at int) error {
 	if banyan.Retryable(err) {
 		return err
 	}
-	return &poison{err}
+	return &poison{err, at}
 }
 
 func waiting(e banyan.Event, key string, s slice, live bool) parkedRow {

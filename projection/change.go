@@ -21,6 +21,9 @@ type change struct {
 	// loaded is the state as the batch found it.
 	loaded *state
 	keys   map[int]parkedKeys // what this batch leaves, by generation
+	// folded is the writer of the generation that events were applied to; nil: the
+	// batch did something else.
+	folded *view.Writer
 }
 
 // parkedKeys is the set of parked keys of a generation as of one revision.
@@ -83,8 +86,41 @@ func (r *Runner) publish(c *change) {
 		r.known = c.state.clone()
 	}
 	maps.Copy(r.keys, c.keys)
+	r.remember(c)
 	close(r.moved)
 	r.moved = make(chan struct{})
+}
+
+// rememberedBytes is how much is known of the rows of a generation between batches.
+const rememberedBytes = 32 << 20
+
+// remember keeps what the writer of a generation that is not live knows, for the
+// next batch: reading row by row what was written a moment ago is most of the work
+// of a rebuild. Of the live one nothing is kept, so that a row which a person mended
+// by hand stays mended. The caller holds mu.
+func (r *Runner) remember(c *change) {
+	if c.loaded.Rev != r.written || c.folded == nil {
+		clear(r.rows) // somebody else wrote, or not by folding
+	}
+	r.written = c.state.Rev
+	delete(r.rows, c.state.Active)
+	if c.folded != nil && c.folded.Generation() != c.state.Active {
+		r.rows[c.folded.Generation()] = c.folded
+	}
+}
+
+// writer returns the writer for the events of a generation, with what is known of
+// its rows if every change of the state since was this runner's.
+func (c *change) writer(g *generation) *view.Writer {
+	r := c.r
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	w := r.rows[g.Number]
+	delete(r.rows, g.Number) // until this batch is committed
+	if w == nil || r.written != c.loaded.Rev {
+		return view.NewWriter(c.tx, g.Number)
+	}
+	return w.Next(c.tx, rememberedBytes)
 }
 
 // parkedKeys returns the keys that wait in a generation. They are kept in memory

@@ -200,7 +200,7 @@ func (c *change) unparkRows(ctx context.Context, rows []parkedRow, events []bany
 		c.r.parked.Delete(ctx, c.own, row.id())
 		g.ParkedEvents--
 		b.muted = g.Number != c.state.Active || !row.Effects
-		if err := c.handle(ctx, b, g, e); err != nil {
+		if err := c.handle(ctx, b, g, e, i); err != nil {
 			return err
 		}
 	}

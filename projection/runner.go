@@ -99,9 +99,13 @@ type Runner struct {
 
 	running atomic.Bool
 
-	mu        sync.Mutex
-	known     *state             // guarded by mu: the newest committed state seen; nil at first
-	keys      map[int]parkedKeys // guarded by mu
+	mu    sync.Mutex
+	known *state             // guarded by mu: the newest committed state seen; nil at first
+	keys  map[int]parkedKeys // guarded by mu
+	// rows are what is known of generations that are not live, as of the revision
+	// written of the state; both guarded by mu.
+	rows      map[int]*view.Writer
+	written   int64
 	moved     chan struct{}      // guarded by mu: closed when known changes
 	interrupt func()             // guarded by mu: ends the idle wait; nil when there is none
 	troubles  map[string]trouble // guarded by mu: what this runner tries again, by what it is
@@ -118,7 +122,7 @@ func NewRunner(log Log, db *view.DB, d *Definition, o *RunnerOptions) (*Runner, 
 	}
 	r := &Runner{
 		records: newRecords(db, d.name), log: log, def: d, filter: d.filter(),
-		keys: map[int]parkedKeys{}, moved: make(chan struct{}), troubles: map[string]trouble{},
+		keys: map[int]parkedKeys{}, rows: map[int]*view.Writer{}, moved: make(chan struct{}), troubles: map[string]trouble{},
 	}
 	if o != nil {
 		r.opts = *o

@@ -16,13 +16,27 @@ import (
 type Writer struct {
 	tx         Tx
 	generation int
-	rows       map[string]map[string]*cached // collection, key
+	rows       known
+	dirty      known // those of rows that Flush has to write
+	older      known // what earlier writers knew, and this one was not asked for
+	size       int   // of the documents in rows, in bytes, more or less
+}
+
+// known is what a writer knows: collection, key, row.
+type known map[string]map[string]*cached
+
+func (k known) put(collection, key string, c *cached) {
+	rows := k[collection]
+	if rows == nil {
+		rows = map[string]*cached{}
+		k[collection] = rows
+	}
+	rows[key] = c
 }
 
 // cached is what a batch knows of a key.
 type cached struct {
-	row   Row // Doc nil: absent
-	dirty bool
+	row Row // Doc nil: absent
 	// value is the document as a Go value, nil when that is not kept. It belongs to
 	// the Writer alone: callers get and give clones, so that what becomes of theirs,
 	// when a change fails or after it, does not reach it.
@@ -52,7 +66,19 @@ func clone[T any](v *T) (T, bool) {
 
 // NewWriter returns a writer of a generation within a batch.
 func NewWriter(tx Tx, generation int) *Writer {
-	return &Writer{tx: tx, generation: generation, rows: map[string]map[string]*cached{}}
+	return &Writer{tx: tx, generation: generation, rows: known{}, dirty: known{}}
+}
+
+// Next returns a writer for the batch after this one, which knows rows that this
+// one read or wrote, the latest of them, in about so many bytes. It is only for who
+// knows that this writer's batch was committed, after a Flush, and that nobody else
+// has written the generation since. This writer must not be used any more.
+func (w *Writer) Next(tx Tx, bytes int) *Writer {
+	next := &Writer{tx: tx, generation: w.generation, rows: w.rows, dirty: known{}, older: w.older, size: w.size}
+	if w.size > bytes/2 { // the younger half stays for a while
+		next.rows, next.older, next.size = known{}, w.rows, 0
+	}
+	return next
 }
 
 // Tx returns the batch's transaction; sqlite.TxOf and postgres.TxOf turn it into
@@ -65,8 +91,8 @@ func (w *Writer) Generation() int { return w.generation }
 // Flush writes what has changed, in the order of names and keys so that two
 // writers lock rows in the same order.
 func (w *Writer) Flush(ctx context.Context) error {
-	collections := make([]string, 0, len(w.rows))
-	for name := range w.rows {
+	collections := make([]string, 0, len(w.dirty))
+	for name := range w.dirty {
 		collections = append(collections, name)
 	}
 	slices.Sort(collections)
@@ -79,16 +105,13 @@ func (w *Writer) Flush(ctx context.Context) error {
 }
 
 func (w *Writer) flush(ctx context.Context, collection string) error {
-	var dirty []*cached
-	var rows []Row
-	for key, c := range w.rows[collection] {
-		if !c.dirty {
-			continue
-		}
+	dirty := w.dirty[collection]
+	rows := make([]Row, 0, len(dirty))
+	for key, c := range dirty {
 		if err := c.settle(); err != nil {
 			return fmt.Errorf("%s: %w", key, err)
 		}
-		dirty, rows = append(dirty, c), append(rows, c.row)
+		rows = append(rows, c.row)
 	}
 	if len(rows) == 0 {
 		return nil
@@ -97,9 +120,7 @@ func (w *Writer) flush(ctx context.Context, collection string) error {
 	if err := w.tx.Write(ctx, tableName(collection, w.generation), rows); err != nil {
 		return err
 	}
-	for _, c := range dirty {
-		c.dirty = false
-	}
+	delete(w.dirty, collection)
 	return nil
 }
 
@@ -122,23 +143,35 @@ func (c *cached) settle() (err error) {
 	return err
 }
 
-func (w *Writer) of(collection string) map[string]*cached {
-	rows := w.rows[collection]
-	if rows == nil {
-		rows = map[string]*cached{}
-		w.rows[collection] = rows
-	}
-	return rows
+func (w *Writer) put(collection, key string, c *cached) {
+	w.dirty.put(collection, key, c)
+	w.know(collection, key, c)
 }
 
-func (w *Writer) put(collection, key string, c *cached) {
-	c.dirty = true
-	w.of(collection)[key] = c
+// know adds a row to those that are known.
+func (w *Writer) know(collection, key string, c *cached) {
+	w.rows.put(collection, key, c)
+	w.size += rowSize + len(key) + len(c.row.Doc)
+}
+
+// rowSize is what a row takes besides its text, roughly, in bytes.
+const rowSize = 256
+
+// recall returns what is known of a key; nil: nothing.
+func (w *Writer) recall(collection, key string) *cached {
+	if c := w.rows[collection][key]; c != nil {
+		return c
+	}
+	c := w.older[collection][key]
+	if c != nil {
+		w.know(collection, key, c)
+	}
+	return c
 }
 
 // value returns the document of a key as it is kept, nil if it is not.
 func (w *Writer) value(collection, key string) document {
-	if c := w.rows[collection][key]; c != nil {
+	if c := w.recall(collection, key); c != nil {
 		return c.value
 	}
 	return nil
@@ -150,8 +183,7 @@ func (w *Writer) keep(collection, key string, d document) {
 }
 
 func (w *Writer) get(ctx context.Context, collection, key string) ([]byte, error) {
-	rows := w.of(collection)
-	if c := rows[key]; c != nil {
+	if c := w.recall(collection, key); c != nil {
 		err := c.settle()
 		return c.row.Doc, err
 	}
@@ -159,7 +191,7 @@ func (w *Writer) get(ctx context.Context, collection, key string) ([]byte, error
 	if err != nil {
 		return nil, err
 	}
-	rows[key] = &cached{row: Row{Key: key, Doc: doc}}
+	w.know(collection, key, &cached{row: Row{Key: key, Doc: doc}})
 	return doc, nil
 }
 
