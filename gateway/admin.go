@@ -1,21 +1,36 @@
 package gateway
 
 import (
+	"crypto/sha256"
+	"crypto/subtle"
 	"encoding/json"
 	"net"
 	"net/http"
 	"net/netip"
+	"strings"
 
 	"github.com/banyanhq/banyan/gateway/cache"
 )
 
+// AdminOptions of the admin API.
+type AdminOptions struct {
+	// Token, if set, is what requests have to bring: "Authorization: Bearer TOKEN".
+	Token string
+	// Hosts are names by which it is reached, besides localhost.
+	Hosts []string
+}
+
 // Admin returns the admin API: GET /v1/status is [Status] as JSON, POST
 // /v1/cache/purge takes {"urls", "prefixes", "tags", "all", "soft"} (see
-// cache.Purge) and answers {"purged": n}, /livez and /readyz are probes. It is for a listener of its own that outsiders cannot
-// reach. Requests for another Host than localhost, an address, or one of hosts
-// are refused, so that no web page can get at it by a name of its own (DNS
+// cache.Purge) and answers {"purged": n}, /livez and /readyz are probes. It is for
+// a listener of its own, which outsiders cannot reach unless there is a token.
+// Without one, requests for another Host than localhost, an address, or one of the
+// options are refused, so that no web page can get at it by a name of its own (DNS
 // rebinding).
-func (g *Gateway) Admin(hosts ...string) http.Handler {
+func (g *Gateway) Admin(o *AdminOptions) http.Handler {
+	if o == nil {
+		o = &AdminOptions{}
+	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /v1/status", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
@@ -27,17 +42,30 @@ func (g *Gateway) Admin(hosts ...string) http.Handler {
 	mux.HandleFunc("GET /livez", ok)
 	mux.HandleFunc("GET /readyz", ok)
 	known := map[string]bool{"localhost": true}
-	for _, h := range hosts {
+	for _, h := range o.Hosts {
 		known[hostOf(h)] = true
 	}
 	sameOrigin := http.NewCrossOriginProtection().Handler(mux) // a page elsewhere may not change anything
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if host := hostOf(r.Host); !known[host] && !isAddress(host) {
+		switch host := hostOf(r.Host); {
+		case o.Token != "" && !hasToken(r, o.Token):
+			w.Header().Set("WWW-Authenticate", "Bearer")
+			Problem(w, http.StatusUnauthorized, "the admin API wants its token")
+			return
+		case o.Token == "" && !known[host] && !isAddress(host):
 			Problem(w, http.StatusMisdirectedRequest, "the admin API is not served by this name")
 			return
 		}
 		sameOrigin.ServeHTTP(w, r)
 	})
+}
+
+// hasToken reports whether a request brings a token (RFC 6750 §2.1), in a time that
+// does not tell how much of it was right.
+func hasToken(r *http.Request, token string) bool {
+	scheme, given, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	a, b := sha256.Sum256([]byte(given)), sha256.Sum256([]byte(token))
+	return strings.EqualFold(scheme, "Bearer") && subtle.ConstantTimeCompare(a[:], b[:]) == 1
 }
 
 // maxPurge is how long a purge may be, in bytes.

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"fmt"
+	"net"
 	"net/netip"
 	"net/url"
 	"regexp"
@@ -18,6 +19,10 @@ type Config struct {
 	// Admin is the address of the admin API; default "127.0.0.1:9901", "none" for
 	// none.
 	Admin string `yaml:"admin"`
+	// AdminToken is a file with the token that requests to the admin API have to
+	// bring ("Authorization: Bearer TOKEN"). It is needed when others than this
+	// machine can reach it.
+	AdminToken string `yaml:"admin_token"`
 	// TLS, if set, is spoken at the front door.
 	TLS TLSFiles `yaml:"tls"`
 	// AccessLog writes a line for each request; default true.
@@ -179,6 +184,9 @@ func (c *Config) compile() (*table, []netip.Prefix, mistakes) {
 	if c.Admin == "" {
 		c.Admin = DefaultAdmin
 	}
+	if c.AdminToken == "" && c.Admin != "none" && !loopback(c.Admin) {
+		found.add("$.admin", "others than this machine can reach %q; choose a loopback address such as %s, or set admin_token", c.Admin, DefaultAdmin)
+	}
 	if (c.TLS.Cert == "") != (c.TLS.Key == "") || c.TLS.ClientCA != "" && c.TLS.Cert == "" {
 		found.add("$.tls", "both cert and key are needed")
 	}
@@ -198,6 +206,13 @@ func (c *Config) compile() (*table, []netip.Prefix, mistakes) {
 	c.checkCaches(&found)
 	c.checkLimits(&found)
 	return t, trusted, found
+}
+
+// loopback reports whether only this machine can reach an address.
+func loopback(address string) bool {
+	host, _, err := net.SplitHostPort(address)
+	ip, _ := netip.ParseAddr(host)
+	return err != nil || host == "localhost" || ip.IsLoopback() // what is no address cannot be listened on
 }
 
 func (c *Config) trusted(found *mistakes) []netip.Prefix {

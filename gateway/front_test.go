@@ -169,7 +169,7 @@ func TestAdmin(t *testing.T) {
 		ask(g, "GET", "http://x/")
 	}
 	ask(g, "GET", "http://x/bad")
-	admin := g.Admin("gateway.internal:9901")
+	admin := g.Admin(&gateway.AdminOptions{Hosts: []string{"gateway.internal:9901"}})
 	for host, want := range map[string]int{
 		"localhost": 200, "127.0.0.1:9901": 200, "[::1]:9901": 200, "gateway.internal": 200, "evil.example": 421, "127.0.0.1.evil.example": 421, "": 421,
 	} {
@@ -205,7 +205,7 @@ func TestPurge(t *testing.T) {
 	c := to(u)
 	c.Routes[0].Cache = &gateway.RouteCache{TTL: time.Hour}
 	g := opened(t, c)
-	admin := g.Admin()
+	admin := g.Admin(nil)
 	purge := func(body, origin string) int {
 		r := httptest.NewRequest("POST", "http://localhost/v1/cache/purge", strings.NewReader(body))
 		if origin != "" {
@@ -234,6 +234,24 @@ func TestPurge(t *testing.T) {
 		}
 		if ask(g, "GET", "http://x/a"); calls != k.calls {
 			t.Errorf("after purge %d: %d calls, want %d", i+1, calls, k.calls)
+		}
+	}
+}
+
+// With a token the admin API answers who brings it, by whatever name, and nobody
+// else.
+func TestAdminToken(t *testing.T) {
+	t.Parallel()
+	g := opened(t, to(behind(t, func(http.ResponseWriter, *http.Request) {})))
+	admin := g.Admin(&gateway.AdminOptions{Token: "0123456789abcdef"})
+	for given, want := range map[string]int{
+		"": 401, "Bearer ": 401, "Bearer 0123456789abcde": 401, "Bearer 0123456789abcdef0": 401, "Basic 0123456789abcdef": 401, "Bearer 0123456789abcdef": 200, "bearer 0123456789abcdef": 200,
+	} {
+		r := httptest.NewRequest("GET", "http://gateway.internal/v1/status", http.NoBody)
+		r.Header.Set("Authorization", given)
+		w := httptest.NewRecorder()
+		if admin.ServeHTTP(w, r); w.Code != want || want == 401 && w.Header().Get("WWW-Authenticate") == "" {
+			t.Errorf("Authorization %q: status %d, want %d", given, w.Code, want)
 		}
 	}
 }

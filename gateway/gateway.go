@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
 	"net/netip"
@@ -30,15 +31,23 @@ type Options struct {
 	// postgres.Limits; default: no limit can be shared. It is the caller's to
 	// close, after the gateway.
 	LimitStore limit.Store
+	// OpenLimitStore opens the store that a configuration names; default: none can
+	// be named. It should not wait for the store: the gateway serves without it.
+	OpenLimitStore func(url string) (LimitStore, error)
+}
+
+// LimitStore is a store for limits that was opened for a gateway, which closes it.
+type LimitStore interface {
+	limit.Store
+	io.Closer
 }
 
 // Gateway is an http.Handler that routes requests to upstreams. It has to be
 // closed.
 type Gateway struct {
-	log   *slog.Logger
-	hooks Hooks
-	store limit.Store // nil: none
-	state atomic.Pointer[state]
+	log     *slog.Logger
+	options Options
+	state   atomic.Pointer[state]
 
 	mu     sync.Mutex // one change at a time
 	closed bool       // guarded by mu
@@ -64,7 +73,7 @@ type state struct {
 func New(c *Config, o *Options) (*Gateway, error) {
 	g := &Gateway{log: slog.New(slog.DiscardHandler)}
 	if o != nil {
-		g.hooks, g.store = o.Hooks, o.LimitStore
+		g.options = *o
 		if o.Log != nil {
 			g.log = o.Log
 		}
@@ -178,7 +187,7 @@ func (s *state) addParts(old *state, g *Gateway) (err error) {
 		}
 	}
 	if s.limits == nil || s.limits.config != s.config.Limits {
-		if s.limits, err = s.config.Limits.open(g.store); err != nil {
+		if s.limits, err = s.config.Limits.open(&g.options); err != nil {
 			return fmt.Errorf("gateway: limits: %w", err)
 		}
 	}
@@ -278,7 +287,7 @@ func (s *state) end(after *state) error {
 		s.cache.Close()
 	}
 	if s.limits != after.limits {
-		s.limits.close()
+		errs = append(errs, s.limits.close())
 	}
 	return errors.Join(errs...)
 }
@@ -317,7 +326,7 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case route != nil:
 		a := &arrival{Context: r.Context(), client: c, path: path, route: route, trace: newTrace(r), answer: recorder{ResponseWriter: w}}
-		a.serve(s.handlers[route], r, &g.hooks)
+		a.serve(s.handlers[route], r, &g.options.Hooks)
 	case len(allowed) > 0:
 		w.Header().Set("Allow", strings.Join(allowed, ", "))
 		Problem(w, http.StatusMethodNotAllowed, "this path has no such method")

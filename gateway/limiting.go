@@ -1,10 +1,13 @@
 package gateway
 
 import (
+	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"strings"
 
+	"github.com/banyanhq/banyan"
 	"github.com/banyanhq/banyan/auth"
 	"github.com/banyanhq/banyan/gateway/limit"
 )
@@ -18,7 +21,7 @@ type RouteLimit struct {
 	// default), "identity" (and the address of who has none), "route" (all), or
 	// "header NAME".
 	Per string `yaml:"per"`
-	// Shared counts the requests of all gateways, by Options.LimitStore.
+	// Shared counts the requests of all gateways, in the store of the limits.
 	Shared bool `yaml:"shared"`
 	// Down is what a shared limit does while that store does not answer: "share"
 	// (each gateway keeps its part of the limit; the default), "open" or
@@ -28,6 +31,9 @@ type RouteLimit struct {
 
 // LimitConfig is what the limits of all routes share.
 type LimitConfig struct {
+	// Store counts for all gateways: the URL of a database, such as
+	// postgres://gateway@db.internal/limits. Default: Options.LimitStore, if any.
+	Store string `yaml:"store"`
 	// Keys that are remembered; default a million, in 44 MB. More evict those
 	// that are nearest to having their whole burst again.
 	Keys int `yaml:"keys"`
@@ -41,24 +47,45 @@ type limits struct {
 	config LimitConfig
 	memory *limit.Memory
 	shared *limit.Cluster // nil: there is no store
+	opened io.Closer      // the store, if it was opened for this; else nil
 }
 
-func (c LimitConfig) open(store limit.Store) (*limits, error) {
+func (c LimitConfig) open(o *Options) (*limits, error) {
 	memory, err := limit.NewMemory(&limit.MemoryOptions{Keys: c.Keys})
 	if err != nil {
 		return nil, err
 	}
 	l := &limits{config: c, memory: memory}
-	if store != nil {
-		l.shared, err = limit.NewCluster(store, &limit.ClusterOptions{Processes: c.Gateways, Keys: c.Keys})
+	store := o.LimitStore
+	if c.Store != "" {
+		if o.OpenLimitStore == nil {
+			return nil, fmt.Errorf("%w: this program cannot open a store for limits", banyan.ErrInvalid)
+		}
+		opened, err := o.OpenLimitStore(c.Store)
+		if err != nil {
+			return nil, err
+		}
+		store, l.opened = opened, opened
 	}
-	return l, err
+	if store != nil {
+		if l.shared, err = limit.NewCluster(store, &limit.ClusterOptions{Processes: c.Gateways, Keys: c.Keys}); err != nil {
+			return nil, errors.Join(err, l.close())
+		}
+	}
+	return l, nil
 }
 
-func (l *limits) close() {
-	if l != nil && l.shared != nil {
+func (l *limits) close() error {
+	if l == nil {
+		return nil
+	}
+	if l.shared != nil {
 		l.shared.Close()
 	}
+	if l.opened != nil {
+		return l.opened.Close()
+	}
+	return nil
 }
 
 // wrap returns a handler behind the limits of a route: those of this gateway, and
@@ -78,7 +105,7 @@ func (l *limits) wrap(r *Route, next http.Handler) (http.Handler, error) {
 	}
 	if len(shared) > 0 {
 		if l.shared == nil {
-			return nil, fmt.Errorf("a limit is shared, and this gateway has no store for that")
+			return nil, fmt.Errorf("a limit is shared, and there is no store for that: set the store of the limits")
 		}
 		limiter, err := limit.New(shared, &limit.Options{Cluster: l.shared})
 		if err != nil {

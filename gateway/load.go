@@ -115,17 +115,30 @@ func (v *durationVisitor) Visit(node ast.Node) ast.Visitor {
 // configFields are the fields of everything that a file holds.
 func configFields() iter.Seq[reflect.StructField] {
 	return func(yield func(reflect.StructField) bool) {
-		for _, t := range []reflect.Type{
-			reflect.TypeFor[Credential](), reflect.TypeFor[JWT](), reflect.TypeFor[APIKeys](), reflect.TypeFor[Certificates](), reflect.TypeFor[Access](), reflect.TypeFor[CacheConfig](), reflect.TypeFor[RouteCache](), reflect.TypeFor[LimitConfig](), reflect.TypeFor[RouteLimit](),
-			reflect.TypeFor[Config](), reflect.TypeFor[PathsConfig](), reflect.TypeFor[TLSFiles](), reflect.TypeFor[Upstream](), reflect.TypeFor[Health](), reflect.TypeFor[Route](), reflect.TypeFor[Retry](), reflect.TypeFor[Hedge](), reflect.TypeFor[Breaker](), reflect.TypeFor[Concurrency](), reflect.TypeFor[Fallback](),
-		} {
-			for field := range t.Fields() {
-				if field.Tag.Get("yaml") != "" && !yield(field) {
-					return
-				}
-			}
+		walkFields(reflect.TypeFor[Config](), map[reflect.Type]bool{}, yield)
+	}
+}
+
+// walkFields yields the fields of a type and of all types in it, until yield says
+// that it is enough.
+func walkFields(t reflect.Type, seen map[reflect.Type]bool, yield func(reflect.StructField) bool) bool {
+	switch t.Kind() {
+	case reflect.Pointer, reflect.Slice, reflect.Map:
+		return walkFields(t.Elem(), seen, yield)
+	case reflect.Struct:
+	default:
+		return true
+	}
+	if seen[t] {
+		return true
+	}
+	seen[t] = true
+	for field := range t.Fields() {
+		if field.Tag.Get("yaml") != "" && !(yield(field) && walkFields(field.Type, seen, yield)) {
+			return false
 		}
 	}
+	return true
 }
 
 func isEmpty(tree *ast.File) bool {

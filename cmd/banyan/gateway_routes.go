@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"os"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -15,7 +17,7 @@ import (
 )
 
 func newRoutesCommand(e *env) *cobra.Command {
-	var address string
+	var address, token string
 	var asJSON bool
 	c := &cobra.Command{
 		Use: "routes", Short: "Show the routes of a running gateway",
@@ -24,10 +26,11 @@ func newRoutesCommand(e *env) *cobra.Command {
 		Example: "  banyan routes --admin 127.0.0.1:9901",
 		Args:    noArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			return routes(c.Context(), e, address, asJSON)
+			return routes(c.Context(), e, address, token, asJSON)
 		},
 	}
 	c.Flags().StringVar(&address, "admin", gateway.DefaultAdmin, "the gateway's admin `ADDRESS`")
+	c.Flags().StringVar(&token, "token", "", "`FILE` with the token of the admin API, if it has one")
 	c.Flags().BoolVar(&asJSON, "json", false, "print one JSON object")
 	return c
 }
@@ -35,12 +38,19 @@ func newRoutesCommand(e *env) *cobra.Command {
 // maxStatus is how much of an answer is read, in bytes.
 const maxStatus = 64 << 20
 
-func routes(ctx context.Context, e *env, address string, asJSON bool) error {
+func routes(ctx context.Context, e *env, address, tokenFile string, asJSON bool) error {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+address+"/v1/status", http.NoBody)
 	if err != nil {
 		return usage("--admin is host:port, such as %s; have %q", gateway.DefaultAdmin, address)
+	}
+	if tokenFile != "" {
+		token, err := os.ReadFile(tokenFile)
+		if err != nil {
+			return fmt.Errorf("--token: %w", err)
+		}
+		r.Header.Set("Authorization", "Bearer "+strings.TrimSpace(string(token)))
 	}
 	resp, err := http.DefaultClient.Do(r)
 	if err != nil {
@@ -48,8 +58,13 @@ func routes(ctx context.Context, e *env, address string, asJSON bool) error {
 	}
 	defer resp.Body.Close()
 	text, err := io.ReadAll(io.LimitReader(resp.Body, maxStatus))
-	if err != nil || resp.StatusCode != http.StatusOK {
-		return fmt.Errorf("ask the gateway at %s: status %d, %w", address, resp.StatusCode, err)
+	switch {
+	case err != nil:
+		return fmt.Errorf("ask the gateway at %s: %w", address, err)
+	case resp.StatusCode == http.StatusUnauthorized:
+		return fmt.Errorf("ask the gateway at %s: it wants the token of its admin API; give its file with --token", address)
+	case resp.StatusCode != http.StatusOK:
+		return fmt.Errorf("ask the gateway at %s: status %d; is that its \"admin\" address?", address, resp.StatusCode)
 	}
 	var status gateway.Status
 	if err := json.Unmarshal(text, &status); err != nil {

@@ -2,11 +2,16 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
+	"os"
+	"os/signal"
 	"runtime/debug"
+	"syscall"
 	"time"
 
+	"github.com/cloudflare/tableflip"
 	"github.com/spf13/cobra"
 
 	"github.com/banyanhq/banyan/cmd/banyan/internal/edge"
@@ -16,24 +21,26 @@ import (
 const defaultConfig = "banyan.yaml"
 
 func newRunCommand(e *env) *cobra.Command {
-	var file string
+	var file, pidFile string
 	var every time.Duration
 	c := &cobra.Command{
 		Use: "run", Short: "Run a gateway",
 		Long: "Run the gateway that a configuration file describes. The file is read again when it\n" +
 			"changes: requests under way end with the old configuration, later ones begin with the\n" +
 			"new one, and a file with a mistake changes nothing. The addresses are those of the\n" +
-			"start. An interrupt drains.",
+			"start. An interrupt drains. A hangup (SIGHUP) starts the program anew, which may be a\n" +
+			"newer one: it takes the listening sockets over, and then the old process drains.",
 		Example: "  banyan run -c banyan.yaml",
 		Args:    noArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if every <= 0 {
 				return usage("--reload-every is how often the file is looked at, such as 1s; have %s", every)
 			}
-			return runGateway(c.Context(), e, file, every)
+			return runGateway(c.Context(), e, file, pidFile, every)
 		},
 	}
 	c.Flags().StringVarP(&file, "config", "c", defaultConfig, "configuration `FILE`")
+	c.Flags().StringVar(&pidFile, "pid-file", "", "`FILE` that gets the id of the serving process")
 	c.Flags().DurationVar(&every, "reload-every", time.Second, "how often the file is looked at")
 	return c
 }
@@ -46,19 +53,66 @@ func noArgs(_ *cobra.Command, args []string) error {
 	return nil
 }
 
-// runGateway serves until the context ends.
-func runGateway(ctx context.Context, e *env, file string, every time.Duration) error {
+// runGateway serves until the context ends, or another process has taken over.
+func runGateway(ctx context.Context, e *env, file, pidFile string, every time.Duration) error {
 	if e.getenv("GOGC") == "" {
 		// A gateway keeps little and discards much: collecting garbage less often
 		// costs a few megabytes. GOMEMLIMIT bounds it.
 		debug.SetGCPercent(400)
 	}
 	log := slog.New(slog.NewJSONHandler(e.stderr, nil))
-	g, err := edge.Open(ctx, file, edge.Options{Log: log, Every: every})
+	options := edge.Options{Log: log, Every: every}
+	ready := func() error { return nil }
+	if e.upgrade != nil {
+		var stop context.CancelFunc
+		ctx, stop = context.WithCancel(ctx)
+		defer stop()
+		u, err := e.upgrade(pidFile)
+		switch {
+		case errors.Is(err, tableflip.ErrNotSupported):
+		case err != nil:
+			return err
+		default:
+			defer u.Stop()
+			options.Listen, ready = u.Listen, u.Ready
+			go func() {
+				<-u.Exit()
+				stop()
+			}()
+			hangups := make(chan os.Signal, 1)
+			signal.Notify(hangups, syscall.SIGHUP) // from now on one does not end the process
+			defer signal.Stop(hangups)
+			go upgrade(ctx, u, hangups, log)
+		}
+	}
+	g, err := edge.Open(ctx, file, options)
 	if err != nil {
 		return err
+	}
+	if err := ready(); err != nil {
+		return errors.Join(err, g.Close())
 	}
 	status := g.Status()
 	log.Info("serving", "address", g.Addr(), "admin", g.AdminAddr(), "routes", len(status.Routes), "upstreams", len(status.Upstreams))
 	return g.Run(ctx)
+}
+
+// upgrade hands the listeners over to a new process at each hangup, until one has
+// them.
+func upgrade(ctx context.Context, u *tableflip.Upgrader, hangups <-chan os.Signal, log *slog.Logger) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-hangups:
+		}
+		if err := u.WaitForParent(ctx); err != nil {
+			return
+		}
+		if err := u.Upgrade(); err != nil {
+			log.Error("the new process did not take over; this one goes on", "error", err.Error())
+			continue
+		}
+		log.Info("another process has taken over; draining")
+	}
 }

@@ -13,6 +13,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/cloudflare/tableflip"
 	"golang.org/x/term"
 )
 
@@ -22,6 +23,9 @@ func main() {
 	code := run(ctx, &env{
 		args: os.Args[1:], stdout: os.Stdout, stderr: os.Stderr, getenv: os.Getenv, now: time.Now,
 		terminal: term.IsTerminal(int(os.Stderr.Fd())),
+		upgrade: func(pidFile string) (*tableflip.Upgrader, error) {
+			return tableflip.New(tableflip.Options{PIDFile: pidFile})
+		},
 	})
 	stop()
 	os.Exit(code)

@@ -26,7 +26,12 @@ import (
 
 var update = flag.Bool("update", false, "write the golden files")
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(pgtest.Main(m)) }
+func TestMain(m *testing.M) {
+	if os.Getenv("BANYAN_TEST_AS_COMMAND") != "" {
+		main()
+	}
+	goleak.VerifyTestMain(pgtest.Main(m))
+}
 
 // clock is the time of all tests of commands.
 func clock() time.Time { return time.Date(2010, 12, 10, 12, 0, 0, 0, time.UTC) }

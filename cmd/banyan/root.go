@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/cloudflare/tableflip"
 	"github.com/spf13/cobra"
 
 	"github.com/banyanhq/banyan/cmd/banyan/internal/demo"
@@ -21,6 +22,9 @@ type env struct {
 	getenv   func(string) string
 	now      func() time.Time
 	terminal bool // stderr is one
+	// upgrade prepares for handing the listeners over to a new process; nil: there
+	// is no such thing.
+	upgrade func(pidFile string) (*tableflip.Upgrader, error)
 }
 
 // The exit codes.

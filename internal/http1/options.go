@@ -27,6 +27,11 @@ type Options struct {
 	// IdleTimeout is how long a connection may wait for its next request;
 	// default 75 s.
 	IdleTimeout time.Duration
+	// LastCall is how long a connection that waits for a request is left open when
+	// Shutdown begins: a request that is on its way is answered, and told that it
+	// was the last. Closing at once would reset it, and who sent a POST could not
+	// know whether it counts. Default 1 s.
+	LastCall time.Duration
 	// MinRate is what a client has to send of a body, and to take of an answer,
 	// in bytes a second on average, after Grace; default 240. It stops a client
 	// that holds a connection with a byte now and then.
@@ -48,7 +53,7 @@ type Options struct {
 func (o *Options) check() error {
 	for name, v := range map[string]int64{
 		"MaxHeadBytes": int64(o.MaxHeadBytes), "MaxTargetBytes": int64(o.MaxTargetBytes), "MaxHeaderLines": int64(o.MaxHeaderLines),
-		"HeadTimeout": int64(o.HeadTimeout), "IdleTimeout": int64(o.IdleTimeout), "MinRate": int64(o.MinRate), "Grace": int64(o.Grace), "WatchAfter": int64(o.WatchAfter),
+		"HeadTimeout": int64(o.HeadTimeout), "IdleTimeout": int64(o.IdleTimeout), "LastCall": int64(o.LastCall), "MinRate": int64(o.MinRate), "Grace": int64(o.Grace), "WatchAfter": int64(o.WatchAfter),
 	} {
 		if v < 0 {
 			return fmt.Errorf("http1: %w: %s is negative", banyan.ErrInvalid, name)
@@ -71,6 +76,7 @@ func (o *Options) defaults() {
 	set(&o.MaxHeaderLines, 100)
 	set(&o.HeadTimeout, 10*time.Second)
 	set(&o.IdleTimeout, 75*time.Second)
+	set(&o.LastCall, time.Second)
 	set(&o.MinRate, 240)
 	set(&o.Grace, 5*time.Second)
 	set(&o.WatchAfter, 10*time.Millisecond)

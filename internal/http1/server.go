@@ -112,8 +112,9 @@ func (s *Server) ServeConn(conn net.Conn) {
 }
 
 // Shutdown drains: no new connections, every answer from now on is the last of
-// its connection, and idle connections are closed. It returns when all
-// connections are, or with the context's error; Close ends the rest then.
+// its connection, and connections without a request are closed after LastCall. It
+// returns when all connections are, or with the context's error; Close ends the
+// rest then.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.mu.Lock()
 	s.closing.Store(true)
@@ -121,7 +122,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 		_ = l.Close()
 	}
 	for c := range s.conns {
-		c.closeIdle()
+		c.lastCall()
 	}
 	s.mu.Unlock()
 	drained := make(chan struct{})

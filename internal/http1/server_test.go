@@ -274,3 +274,42 @@ func TestBadBodies(t *testing.T) {
 		})
 	}
 }
+
+// A request that was on its way when the drain began is answered, on a new
+// connection and on one that was used before; then it is over.
+func TestLastCall(t *testing.T) {
+	t.Parallel()
+	s, err := http1.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _, _ = io.Copy(w, r.Body) }), &http1.Options{LastCall: 5 * time.Second})
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	served := make(chan error, 1)
+	go func() { served <- s.Serve(l) }()
+	fresh, used := dial(t, l.Addr().String()), dial(t, l.Addr().String())
+	const post = "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\nonce"
+	used.send(post) // the server has both then: it accepts in their order
+	if resp, _ := used.answer("POST"); resp.Close {
+		t.Error("the connection ends before the drain")
+	}
+	drained := make(chan error, 1)
+	go func() { drained <- s.Shutdown(context.Background()) }()
+	if err := <-served; !errors.Is(err, http1.ErrServerClosed) {
+		t.Error(err)
+	}
+	for _, w := range []wire{fresh, used} {
+		w.send(post)
+		if resp, text := w.answer("POST"); text != "once" || !resp.Close {
+			t.Errorf("answer %q, close %v", text, resp.Close)
+		}
+		if !w.ended() {
+			t.Error("the connection goes on")
+		}
+	}
+	if err := <-drained; err != nil {
+		t.Error(err)
+	}
+}

@@ -23,18 +23,12 @@ type serverConn struct {
 	remote string
 	tls    *tls.ConnectionState
 
-	state    atomic.Int32 // idle, busy, ended
+	idle     atomic.Bool // waits for a request
 	watch    watch
 	reads    deadline
 	writes   deadline
 	hijacked bool // by the handler of the request under way
 }
-
-const (
-	idle int32 = iota
-	busy
-	ended
-)
 
 func newServerConn(s *Server, conn net.Conn) *serverConn {
 	c := &serverConn{server: s, conn: conn, in: reader{conn: conn}, remote: conn.RemoteAddr().String()}
@@ -73,25 +67,22 @@ func (c *serverConn) serve() {
 // await waits for the first byte of the next request.
 func (c *serverConn) await() bool {
 	if c.in.buffered() > 0 {
-		c.state.Store(busy)
 		return true
 	}
-	c.state.Store(idle)
-	if c.server.closing.Load() {
-		return false
-	}
+	c.idle.Store(true)
 	c.reads.within(c.server.options.IdleTimeout)
+	c.lastCall()
 	c.in.release()
-	if c.in.fill() != nil {
-		return false
-	}
-	return c.state.CompareAndSwap(idle, busy)
+	err := c.in.fill()
+	c.idle.Store(false)
+	return err == nil
 }
 
-// closeIdle ends the connection if it waits for a request.
-func (c *serverConn) closeIdle() {
-	if c.state.CompareAndSwap(idle, ended) {
-		_ = c.conn.Close()
+// lastCall shortens the wait for a request when the server is closing. Whatever
+// reads from the connection after that sets a deadline of its own.
+func (c *serverConn) lastCall() {
+	if c.server.closing.Load() && c.idle.Load() {
+		c.reads.at(time.Now().Add(c.server.options.LastCall))
 	}
 }
 

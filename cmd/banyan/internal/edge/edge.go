@@ -10,10 +10,12 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/banyanhq/banyan"
 	"github.com/banyanhq/banyan/gateway"
 )
 
@@ -23,6 +25,8 @@ type Options struct {
 	Log *slog.Logger
 	// Every is how often the files are looked at.
 	Every time.Duration
+	// Listen opens a listener; default: net.ListenConfig's.
+	Listen func(network, address string) (net.Listener, error)
 }
 
 // Edge is a gateway with its listeners.
@@ -34,6 +38,7 @@ type Edge struct {
 	front    *gateway.Front
 	listener net.Listener
 	admin    net.Listener         // nil: none
+	token    string               // of the admin API; "": none
 	cert     *gateway.Certificate // nil: no TLS
 	wrong    string               // what was wrong with it last: said once
 }
@@ -53,15 +58,22 @@ func Open(ctx context.Context, file string, o Options) (*Edge, error) {
 }
 
 func (e *Edge) open(ctx context.Context, c *gateway.Config) (err error) {
-	if e.listener, err = listen(ctx, "listen", c.Listen); err != nil {
+	if e.listener, err = e.listen(ctx, "listen", c.Listen); err != nil {
 		return err
 	}
 	if c.Admin != "none" {
-		if e.admin, err = listen(ctx, "admin", c.Admin); err != nil {
+		if e.admin, err = e.listen(ctx, "admin", c.Admin); err != nil {
 			return err
 		}
 	}
-	options := &gateway.Options{Log: e.options.Log}
+	if e.token, err = readToken(c.AdminToken); err != nil {
+		return err
+	}
+	options := &gateway.Options{Log: e.options.Log, OpenLimitStore: func(url string) (gateway.LimitStore, error) {
+		return openLimits(url, func(err error) {
+			e.options.Log.Error("the store of the limits cannot be opened; each gateway keeps its share until it can", "error", err.Error())
+		})
+	}}
 	if c.AccessLog == nil || *c.AccessLog {
 		options.Hooks.Served = accessLog(e.options.Log)
 	}
@@ -84,6 +96,9 @@ func (e *Edge) openFront(c *gateway.Config) (err error) {
 	return err
 }
 
+// Close undoes what Open has done, instead of Run.
+func (e *Edge) Close() error { return e.release() }
+
 // release undoes what Open has done.
 func (e *Edge) release() error {
 	var errs []error
@@ -98,13 +113,37 @@ func (e *Edge) release() error {
 	return errors.Join(errs...)
 }
 
-func listen(ctx context.Context, key, address string) (net.Listener, error) {
-	var l net.ListenConfig
-	listener, err := l.Listen(ctx, "tcp", address)
+func (e *Edge) listen(ctx context.Context, key, address string) (net.Listener, error) {
+	open := e.options.Listen
+	if open == nil {
+		open = func(network, address string) (net.Listener, error) {
+			return new(net.ListenConfig).Listen(ctx, network, address)
+		}
+	}
+	listener, err := open("tcp", address)
 	if err != nil {
 		return nil, fmt.Errorf("%w; choose another address with %q in the configuration", err, key)
 	}
 	return listener, nil
+}
+
+// minToken is how long a token of the admin API has to be, in bytes.
+const minToken = 16
+
+// readToken reads the token of the admin API; "": there is none.
+func readToken(file string) (string, error) {
+	if file == "" {
+		return "", nil
+	}
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return "", fmt.Errorf("admin_token: %w", err)
+	}
+	token := strings.TrimSpace(string(text))
+	if len(token) < minToken || strings.ContainsAny(token, " \t\r\n") {
+		return "", fmt.Errorf("admin_token: %s: %w: want one line of at least %d characters, such as from \"openssl rand -hex 32\"", file, banyan.ErrInvalid, minToken)
+	}
+	return token, nil
 }
 
 // Addr returns the address of the front door.
@@ -126,7 +165,7 @@ func (e *Edge) Run(ctx context.Context) (err error) {
 	defer func() { err = errors.Join(err, e.gateway.Close()) }()
 	group, ctx := errgroup.WithContext(ctx)
 	if e.admin != nil {
-		group.Go(func() error { return runAdmin(ctx, e.gateway, e.admin) })
+		group.Go(func() error { return e.runAdmin(ctx) })
 	}
 	group.Go(func() error { return e.front.Run(ctx, e.listener) })
 	group.Go(func() error {
@@ -147,11 +186,11 @@ func accessLog(log *slog.Logger) func(gateway.Served) {
 }
 
 // runAdmin serves the admin API.
-func runAdmin(ctx context.Context, g *gateway.Gateway, l net.Listener) error {
-	s := &http.Server{Handler: g.Admin(), ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second, WriteTimeout: time.Minute}
+func (e *Edge) runAdmin(ctx context.Context) error {
+	s := &http.Server{Handler: e.gateway.Admin(&gateway.AdminOptions{Token: e.token}), ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second, WriteTimeout: time.Minute}
 	stop := context.AfterFunc(ctx, func() { _ = s.Close() }) // its answers are short
 	defer stop()
-	if err := s.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+	if err := s.Serve(e.admin); !errors.Is(err, http.ErrServerClosed) {
 		return err
 	}
 	return nil
