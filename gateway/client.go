@@ -22,6 +22,7 @@ type client struct {
 type arrival struct {
 	context.Context //nolint:containedctx // it is one
 	client          *client
+	host            string // as the client wrote it
 	path            string // canonical
 	route           *Route
 	trace           trace

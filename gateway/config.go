@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/banyanhq/banyan"
+	"github.com/banyanhq/banyan/gateway/compose"
 )
 
 // Config says what a gateway does. It is what banyan.yaml holds; see Load.
@@ -127,6 +128,9 @@ type Route struct {
 	Query   map[string]string `yaml:"query"`
 	// To names the upstream.
 	To string `yaml:"to"`
+	// Compose, instead of To, makes one answer of several services' (see package
+	// compose).
+	Compose *compose.Config `yaml:"compose"`
 	// StripPrefix is cut from the path before it is forwarded.
 	StripPrefix string `yaml:"strip_prefix"`
 	// AddPrefix is put in front of it then.
@@ -248,6 +252,9 @@ func (c *Config) route(t *table, names map[string]bool, i int, found *mistakes) 
 	if r.pattern, err = parsePattern(r.Match); err != nil {
 		found.add(path+".match", "%s", strings.TrimPrefix(err.Error(), banyan.ErrInvalid.Error()+": "))
 	}
+	if r.Compose != nil && err == nil {
+		r.checkWildcards(path, found)
+	}
 	if len(*found) > before {
 		return
 	}
@@ -261,6 +268,8 @@ func (c *Config) route(t *table, names map[string]bool, i int, found *mistakes) 
 
 func (r *Route) check(path string, c *Config, found *mistakes) {
 	switch {
+	case r.Compose != nil:
+		r.checkCompose(path, c, found)
 	case r.To == "":
 		found.add(path, `the route has no "to"; it names an upstream`)
 	default:
@@ -283,7 +292,7 @@ func (r *Route) check(path string, c *Config, found *mistakes) {
 	if r.Timeout < 0 {
 		found.add(path+".timeout", "the timeout is negative")
 	}
-	if r.Timeout == 0 {
+	if r.Timeout == 0 && r.Compose == nil {
 		r.Timeout = 30 * time.Second
 	}
 }

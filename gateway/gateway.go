@@ -56,6 +56,7 @@ type Gateway struct {
 // state is everything that a configuration makes. A request uses one from its
 // beginning to its end.
 type state struct {
+	log       *slog.Logger
 	config    *Config
 	table     *table
 	trusted   []netip.Prefix
@@ -149,7 +150,7 @@ func (g *Gateway) build(given *Config, old *state) (*state, error) {
 		return nil, errors.Join(errs...)
 	}
 	s := &state{
-		config: c, table: t, trusted: trusted, paths: PathRules(c.Paths), cache: old.cache, limits: old.limits,
+		log: g.log, config: c, table: t, trusted: trusted, paths: PathRules(c.Paths), cache: old.cache, limits: old.limits,
 		upstreams: map[string]*upstream{}, providers: map[string]*provider{}, handlers: map[*Route]http.Handler{}, stats: map[string]*stats{},
 	}
 	err := s.addParts(old, g)
@@ -220,7 +221,11 @@ func (s *state) handler(r *Route, identityHeaders []string) (h http.Handler, err
 	if err != nil {
 		return nil, err
 	}
-	h = newForwarder(r, s.upstreams[r.To], p.calls)
+	if r.Compose == nil {
+		h = newForwarder(r, s.upstreams[r.To], p.calls)
+	} else if h, err = s.composed(r, p.calls); err != nil {
+		return nil, err
+	}
 	if r.Cache != nil {
 		if h, err = r.Cache.wrap(r.Name, s.cache, h); err != nil {
 			return nil, err
@@ -325,7 +330,7 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	route, allowed := s.lookup(r, c.host, path)
 	switch {
 	case route != nil:
-		a := &arrival{Context: r.Context(), client: c, path: path, route: route, trace: newTrace(r), answer: recorder{ResponseWriter: w}}
+		a := &arrival{Context: r.Context(), client: c, host: r.Host, path: path, route: route, trace: newTrace(r), answer: recorder{ResponseWriter: w}}
 		a.serve(s.handlers[route], r, &g.options.Hooks)
 	case len(allowed) > 0:
 		w.Header().Set("Allow", strings.Join(allowed, ", "))

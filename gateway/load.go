@@ -71,45 +71,57 @@ func Parse(name string, data []byte) (*Config, error) {
 
 // durations finds values that should be durations and are not: the YAML library
 // has no line for them, and takes a number without a unit for nanoseconds.
-func durations(tree *ast.File) []Place {
-	keys := map[string]bool{}
-	for field := range configFields() {
-		if field.Type == reflect.TypeFor[time.Duration]() {
-			keys[field.Tag.Get("yaml")] = true
-		}
-	}
-	v := &durationVisitor{keys: keys}
+func durations(tree *ast.File) (wrong []Place) {
 	for _, doc := range tree.Docs {
-		if doc.Body != nil {
-			ast.Walk(v, doc.Body)
+		wrong = wrongDurations(doc.Body, reflect.TypeFor[Config](), wrong)
+	}
+	return wrong
+}
+
+// wrongDurations adds those of a node that becomes a value of a type.
+func wrongDurations(node ast.Node, t reflect.Type, wrong []Place) []Place {
+	for t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	switch n := node.(type) {
+	case *ast.AnchorNode:
+		return wrongDurations(n.Value, t, wrong)
+	case *ast.SequenceNode:
+		for _, value := range n.Values {
+			if t.Kind() == reflect.Slice {
+				wrong = wrongDurations(value, t.Elem(), wrong)
+			}
+		}
+	case *ast.MappingNode:
+		for _, pair := range n.Values {
+			wrong = wrongDurations(pair, t, wrong)
+		}
+	case *ast.MappingValueNode:
+		if in := typeOfKey(t, n.Key.GetToken().Value); in != nil {
+			return wrongDurations(n.Value, in, wrong)
+		}
+	case ast.ScalarNode:
+		at := n.GetToken()
+		if _, err := time.ParseDuration(at.Value); err != nil && t == reflect.TypeFor[time.Duration]() {
+			wrong = append(wrong, Place{Line: at.Position.Line, Column: at.Position.Column, Text: fmt.Sprintf("%q is not a duration; want something like 30s or 1m30s", at.Value)})
 		}
 	}
-	return v.wrong
+	return wrong
 }
 
-type durationVisitor struct {
-	keys  map[string]bool
-	wrong []Place
-}
-
-// Visit implements ast.Visitor.
-func (v *durationVisitor) Visit(node ast.Node) ast.Visitor {
-	pair, ok := node.(*ast.MappingValueNode)
-	if !ok || !v.keys[pair.Key.GetToken().Value] {
-		return v
+// typeOfKey returns the type of what a mapping has under a key; nil: unknown.
+func typeOfKey(t reflect.Type, key string) reflect.Type {
+	switch t.Kind() {
+	case reflect.Map:
+		return t.Elem()
+	case reflect.Struct:
+		for field := range t.Fields() {
+			if field.Tag.Get("yaml") == key {
+				return field.Type
+			}
+		}
 	}
-	value, ok := pair.Value.(ast.ScalarNode)
-	if !ok {
-		return v
-	}
-	t := value.GetToken()
-	if _, err := time.ParseDuration(t.Value); err != nil {
-		v.wrong = append(v.wrong, Place{
-			Line: t.Position.Line, Column: t.Position.Column,
-			Text: fmt.Sprintf("%q is not a duration; want something like 30s or 1m30s", t.Value),
-		})
-	}
-	return v
+	return nil
 }
 
 // configFields are the fields of everything that a file holds.

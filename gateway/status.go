@@ -73,7 +73,7 @@ func (g *Gateway) Status() Status {
 
 func (r *Route) status() RouteStatus {
 	st := RouteStatus{
-		Name: r.Name, Match: r.Match, To: r.To, InFlight: r.stats.inFlight.Load(),
+		Name: r.Name, Match: r.Match, To: r.upstreams(), InFlight: r.stats.inFlight.Load(),
 		P50MS: milliseconds(r.stats.took.quantile(0.5)), P99MS: milliseconds(r.stats.took.quantile(0.99)),
 	}
 	for i := range r.stats.statuses {
