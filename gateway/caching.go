@@ -15,6 +15,37 @@ type CacheConfig struct {
 	Megabytes int64 `yaml:"megabytes"`
 	// Status adds a Cache-Status header (RFC 9211) to answers.
 	Status bool `yaml:"status"`
+	// Events purge answers. The gateway itself reads no log: who runs it has to,
+	// as the binary does.
+	Events []CacheEvents `yaml:"events"`
+}
+
+// CacheEvents are the events of a log that make answers old.
+type CacheEvents struct {
+	// Store is the URL of the event store.
+	Store string `yaml:"store"`
+	// Behind names the projections that the answers are made from: an answer is
+	// purged when they have handled the event. Without them it may be fetched
+	// again before they have, and stay old.
+	Behind []string `yaml:"behind"`
+	// Views is the URL of the projections' database; default: Store.
+	Views string `yaml:"views"`
+	// Purge has the tags that an event of a type makes old; see
+	// cache.NewInvalidator.
+	Purge map[string][]string `yaml:"purge"`
+	// Soft makes answers stale instead of removing them: they are served while
+	// new ones are fetched, as stale_while_revalidate has it.
+	Soft bool `yaml:"soft"`
+}
+
+// Invalidator returns what purges a cache by these events.
+func (e *CacheEvents) Invalidator(c *cache.Cache) (*cache.Invalidator, error) {
+	return cache.NewInvalidator(c, e.Purge, &cache.InvalidatorOptions{Soft: e.Soft})
+}
+
+// same reports whether two configurations can have one cache.
+func (c *CacheConfig) same(other *CacheConfig) bool {
+	return c.Megabytes == other.Megabytes && c.Status == other.Status
 }
 
 // RouteCache stores answers of a route by RFC 9111: those that say that they may
@@ -79,6 +110,14 @@ func (c *Config) checkCaches(found *mistakes) {
 		return
 	}
 	defer opened.Close()
+	for i := range c.Cache.Events {
+		e, path := &c.Cache.Events[i], fmt.Sprintf("$.cache.events[%d]", i)
+		_, err := e.Invalidator(opened)
+		checkPolicies(path+".purge", err, found)
+		if e.Store == "" || len(e.Purge) == 0 {
+			found.add(path, "both the URL of a store, and what its events purge, are needed")
+		}
+	}
 	for i := range c.Routes {
 		if r := c.Routes[i].Cache; r != nil {
 			_, err := r.wrap(c.Routes[i].Name, opened, http.NotFoundHandler())

@@ -182,7 +182,7 @@ func (s *state) addParts(old *state, g *Gateway) (err error) {
 			return fmt.Errorf("gateway: credential %s: %w", name, err)
 		}
 	}
-	if s.cache == nil || old.config.Cache != s.config.Cache {
+	if s.cache == nil || !old.config.Cache.same(&s.config.Cache) {
 		if s.cache, err = s.config.Cache.open(); err != nil {
 			return fmt.Errorf("gateway: cache: %w", err)
 		}
@@ -296,6 +296,10 @@ func (s *state) end(after *state) error {
 	}
 	return errors.Join(errs...)
 }
+
+// Cache returns the cache of the present configuration. A reload may put another
+// one in its place.
+func (g *Gateway) Cache() *cache.Cache { return g.state.Load().cache }
 
 // Match returns the route that a request would take; nil: none.
 func (g *Gateway) Match(r *http.Request) *Route {

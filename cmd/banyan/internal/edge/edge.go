@@ -41,11 +41,14 @@ type Edge struct {
 	token    string               // of the admin API; "": none
 	cert     *gateway.Certificate // nil: no TLS
 	wrong    string               // what was wrong with it last: said once
+	purger   purger
+	events   []gateway.CacheEvents // of the present configuration
 }
 
 // Open reads the file, and binds the addresses that it names. Run releases them.
 func Open(ctx context.Context, file string, o Options) (*Edge, error) {
 	e := &Edge{options: o, file: file}
+	e.purger.log = o.Log
 	e.seen, _ = fingerprint(file) // Load says what is wrong with it
 	config, err := gateway.Load(file)
 	if err != nil {
@@ -80,6 +83,7 @@ func (e *Edge) open(ctx context.Context, c *gateway.Config) (err error) {
 	if e.gateway, err = gateway.New(c, options); err != nil {
 		return err
 	}
+	e.events = c.Cache.Events
 	return e.openFront(c)
 }
 
@@ -214,7 +218,9 @@ func fingerprint(file string) (stamp, error) {
 func (e *Edge) watch(ctx context.Context) {
 	tick := time.NewTicker(e.options.Every)
 	defer tick.Stop()
+	defer e.purger.end()
 	for {
+		e.purger.follow(ctx, e.events, e.gateway.Cache())
 		select {
 		case <-ctx.Done():
 			return
@@ -257,5 +263,6 @@ func (e *Edge) reload() {
 		e.options.Log.Error("the changed configuration is wrong; the old one stays", "error", err.Error())
 		return
 	}
+	e.events = config.Cache.Events
 	e.options.Log.Info("reloaded", "routes", len(config.Routes), "upstreams", len(config.Upstreams))
 }
