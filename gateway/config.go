@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"net/url"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -43,6 +44,22 @@ type Config struct {
 	Upstreams map[string]Upstream `yaml:"upstreams"`
 	// Routes, in any order: the most specific wins.
 	Routes []Route `yaml:"routes"`
+	// Include names other files, perhaps with wildcards, relative to this one:
+	// they have upstreams, credentials and routes, such as those of one channel or
+	// team.
+	Include []string `yaml:"include"`
+
+	file string // that it was read from
+}
+
+// Files returns the names of the file that it was read from, and of those that
+// there are now to include.
+func (c *Config) Files() []string {
+	names := []string{c.file}
+	for _, pattern := range c.Include {
+		names = append(names, c.matching(pattern)...)
+	}
+	return slices.Compact(names)
 }
 
 // The addresses of a gateway whose configuration names none.

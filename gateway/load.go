@@ -1,13 +1,13 @@
 package gateway
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"iter"
 	"os"
 	"reflect"
 	"regexp"
-	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -23,50 +23,61 @@ import (
 // maxFile is how large a configuration may be, in bytes.
 const maxFile = 16 << 20
 
-// Load reads a configuration file and checks it. Its error is a *FileError with
-// everything that is wrong, each with its line.
+// Load reads a configuration file, and those that it includes, and checks them.
+// Its error is a *FileError with everything that is wrong, each with its line.
 func Load(name string) (*Config, error) {
-	info, err := os.Stat(name)
-	if err != nil {
-		return nil, fmt.Errorf("gateway: configuration: %w", err)
-	}
-	if info.Size() > maxFile {
-		return nil, fmt.Errorf("gateway: configuration: %s: %w: it is larger than %d bytes", name, banyan.ErrInvalid, maxFile)
-	}
-	data, err := os.ReadFile(name)
+	data, err := readFile(name)
 	if err != nil {
 		return nil, fmt.Errorf("gateway: configuration: %w", err)
 	}
 	return Parse(name, data)
 }
 
-// Parse is Load for a file that is read already. The name is for errors.
-func Parse(name string, data []byte) (*Config, error) {
-	f := file{name: name, lines: strings.Split(string(data), "\n")}
-	tree, err := parser.ParseBytes(data, 0)
+func readFile(name string) ([]byte, error) {
+	info, err := os.Stat(name)
 	if err != nil {
+		return nil, err
+	}
+	if info.Size() > maxFile {
+		return nil, fmt.Errorf("%s: %w: it is larger than %d bytes", name, banyan.ErrInvalid, maxFile)
+	}
+	return os.ReadFile(name)
+}
+
+// Parse is Load for a file that is read already. The name is for errors, and for
+// finding what it includes.
+func Parse(name string, data []byte) (*Config, error) {
+	main, err := parse(name, data)
+	if err != nil {
+		return nil, err
+	}
+	c := main.config
+	s := sources{main: main}
+	found := s.include(c)
+	found = append(found, c.Check()...)
+	if len(found) == 0 {
+		return c, nil
+	}
+	return nil, s.fail(found)
+}
+
+// parse reads one file.
+func parse(name string, data []byte) (*file, error) {
+	f := &file{name: name, lines: strings.Split(string(data), "\n"), config: new(Config)}
+	var err error
+	if f.tree, err = parser.ParseBytes(data, 0); err != nil {
 		return nil, f.syntax(err)
 	}
-	if len(tree.Docs) > 1 {
-		return nil, f.fail(Place{Line: tree.Docs[1].Start.Position.Line, Column: 1, Text: "a second document; put everything into one"})
+	if len(f.tree.Docs) > 1 {
+		return nil, f.fail(Place{Line: f.tree.Docs[1].Start.Position.Line, Column: 1, Text: "a second document; put everything into one"})
 	}
-	if places := durations(tree); len(places) > 0 {
+	if places := durations(f.tree); len(places) > 0 {
 		return nil, f.fail(places...)
 	}
-	var c Config
-	if err := yaml.NewDecoder(strings.NewReader(string(data)), yaml.Strict()).Decode(&c); err != nil && !isEmpty(tree) {
+	if err := yaml.NewDecoder(strings.NewReader(string(data)), yaml.Strict()).Decode(f.config); err != nil && !isEmpty(f.tree) {
 		return nil, f.syntax(err)
 	}
-	found := c.Check()
-	if len(found) == 0 {
-		return &c, nil
-	}
-	places := make([]Place, len(found))
-	for i, m := range found {
-		places[i] = f.place(tree, m)
-	}
-	slices.SortStableFunc(places, func(a, b Place) int { return a.Line - b.Line })
-	return nil, f.fail(places...)
+	return f, nil
 }
 
 // durations finds values that should be durations and are not: the YAML library
@@ -161,12 +172,14 @@ func isEmpty(tree *ast.File) bool {
 type FileError struct {
 	// File is its name.
 	File string
-	// Places are in the order of their lines.
+	// Places are in the order of their lines, those of included files behind.
 	Places []Place
 }
 
 // Place is one thing that is wrong.
 type Place struct {
+	// File is set if it is not the file itself but one that it includes.
+	File string `json:"file,omitempty"`
 	// Line and Column count from 1; 0 is unknown.
 	Line   int    `json:"line"`
 	Column int    `json:"column"`
@@ -182,7 +195,7 @@ func (e *FileError) Error() string {
 		if i > 0 {
 			out.WriteByte('\n')
 		}
-		out.WriteString(e.File)
+		out.WriteString(cmp.Or(p.File, e.File))
 		if p.Line > 0 {
 			fmt.Fprintf(&out, ":%d:%d", p.Line, p.Column)
 		}
@@ -200,11 +213,19 @@ func (e *FileError) Is(target error) bool { return target == banyan.ErrInvalid }
 
 // file is a configuration for errors.
 type file struct {
-	name  string
-	lines []string
+	name   string
+	lines  []string
+	tree   *ast.File
+	config *Config
 }
 
 func (f *file) fail(places ...Place) error {
+	f.show(places)
+	return &FileError{File: f.name, Places: places}
+}
+
+// show adds the lines to places.
+func (f *file) show(places []Place) {
 	for i := range places {
 		if n := places[i].Line; n > 0 && n <= len(f.lines) {
 			places[i].Source = printable(secret.ReplaceAllString(strings.TrimRight(f.lines[n-1], "\r"), "${1}…"))
@@ -212,7 +233,6 @@ func (f *file) fail(places ...Place) error {
 		}
 		places[i].Text = printable(places[i].Text)
 	}
-	return &FileError{File: f.name, Places: places}
 }
 
 // printable keeps what a file holds from steering a terminal.
@@ -259,9 +279,9 @@ func suggestKey(given string) string {
 
 // place finds the line of a mistake: that of its path, or of the nearest path
 // above it.
-func (f *file) place(tree *ast.File, m Mistake) Place {
+func (f *file) place(m Mistake) Place {
 	for path := m.Path; path != ""; path = above(path) {
-		if t := locate(tree, path); t != nil {
+		if t := locate(f.tree, path); t != nil {
 			return Place{Line: t.Position.Line, Column: t.Position.Column, Text: m.Text}
 		}
 	}

@@ -49,7 +49,7 @@ routes:
 			{Name: "place", Match: "POST /orders", To: "orders", Timeout: 90 * time.Second, Headers: map[string]string{"X-Beta": "1"}},
 		},
 	}
-	if diff := cmp.Diff(want, got, cmpopts.IgnoreUnexported(gateway.Route{})); diff != "" {
+	if diff := cmp.Diff(want, got, cmpopts.IgnoreUnexported(gateway.Config{}, gateway.Route{})); diff != "" {
 		t.Error(diff)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
 	"os"
@@ -33,7 +34,8 @@ type Options struct {
 type Edge struct {
 	options  Options
 	file     string
-	seen     stamp
+	files    func() []string // that the configuration is read from
+	seen     map[string]stamp
 	gateway  *gateway.Gateway
 	front    *gateway.Front
 	listener net.Listener
@@ -49,9 +51,13 @@ type Edge struct {
 func Open(ctx context.Context, file string, o Options) (*Edge, error) {
 	e := &Edge{options: o, file: file}
 	e.purger.log = o.Log
-	e.seen, _ = fingerprint(file) // Load says what is wrong with it
 	config, err := gateway.Load(file)
 	if err != nil {
+		return nil, err
+	}
+	e.files = config.Files
+	e.seen = fingerprints(e.files())
+	if config, err = gateway.Load(file); err != nil { // once more: it may have changed before that
 		return nil, err
 	}
 	if err := e.open(ctx, config); err != nil {
@@ -206,12 +212,15 @@ type stamp struct {
 	modified time.Time
 }
 
-func fingerprint(file string) (stamp, error) {
-	info, err := os.Stat(file)
-	if err != nil {
-		return stamp{}, err
+// fingerprints of files; of those that are there.
+func fingerprints(files []string) map[string]stamp {
+	all := map[string]stamp{}
+	for _, name := range files {
+		if info, err := os.Stat(name); err == nil {
+			all[name] = stamp{info.Size(), info.ModTime()}
+		}
 	}
-	return stamp{info.Size(), info.ModTime()}, nil
+	return all
 }
 
 // watch takes over changed files until the context ends.
@@ -250,8 +259,8 @@ func (e *Edge) refreshCertificate() {
 // reload takes over a changed configuration. A file that is gone for a moment, as
 // while an editor writes it, is no change.
 func (e *Edge) reload() {
-	now, err := fingerprint(e.file)
-	if err != nil || now == e.seen {
+	now := fingerprints(e.files())
+	if _, there := now[e.file]; !there || maps.Equal(now, e.seen) {
 		return
 	}
 	e.seen = now
@@ -263,6 +272,6 @@ func (e *Edge) reload() {
 		e.options.Log.Error("the changed configuration is wrong; the old one stays", "error", err.Error())
 		return
 	}
-	e.events = config.Cache.Events
+	e.events, e.files = config.Cache.Events, config.Files
 	e.options.Log.Info("reloaded", "routes", len(config.Routes), "upstreams", len(config.Upstreams))
 }
