@@ -24,14 +24,7 @@ func (s *state) composed(r *Route, p *resilience.Policy) (http.Handler, error) {
 	options := &compose.Options{Failed: func(req *http.Request, part string, err error) {
 		s.log.Warn("a part of an answer failed", "route", r.Name, "part", part, "trace", arrivalOf(req.Context()).trace.id(), "error", err.Error())
 	}}
-	h, err := compose.New(r.Name, r.Compose, upstream, options)
-	if err != nil {
-		return nil, err
-	}
-	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
-		r.pattern.each(arrivalOf(req.Context()).path, req.SetPathValue)
-		h.ServeHTTP(w, req)
-	}), nil
+	return compose.New(r.Name, r.Compose, upstream, options)
 }
 
 // partCaller calls an upstream for a part of an answer, as a forwarder would.

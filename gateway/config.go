@@ -11,7 +11,10 @@ import (
 	"time"
 
 	"github.com/banyanhq/banyan"
+	"github.com/banyanhq/banyan/gateway/browser"
 	"github.com/banyanhq/banyan/gateway/compose"
+	"github.com/banyanhq/banyan/gateway/compress"
+	"github.com/banyanhq/banyan/gateway/transform"
 )
 
 // Config says what a gateway does. It is what banyan.yaml holds; see Load.
@@ -40,6 +43,9 @@ type Config struct {
 	Cache CacheConfig `yaml:"cache"`
 	// Limits is what the limits of all routes share.
 	Limits LimitConfig `yaml:"limits"`
+	// Compress and Browser are for the routes that have none of their own.
+	Compress *compress.Config `yaml:"compress"`
+	Browser  *browser.Config  `yaml:"browser"`
 	// Upstreams by name.
 	Upstreams map[string]Upstream `yaml:"upstreams"`
 	// Routes, in any order: the most specific wins.
@@ -170,6 +176,17 @@ type Route struct {
 	Retry    *Retry    `yaml:"retry"`
 	Hedge    *Hedge    `yaml:"hedge"`
 	Fallback *Fallback `yaml:"fallback"`
+	// MaxBody is how long the body of a request may be, in bytes; default: as long
+	// as it likes, for it streams through.
+	MaxBody int64 `yaml:"max_body"`
+	// Transform changes requests and answers (see package transform).
+	Transform *transform.Config `yaml:"transform"`
+	// Compress compresses answers, and guards compressed requests (see package
+	// compress).
+	Compress *compress.Config `yaml:"compress"`
+	// Browser says what browsers may do: CORS, security headers, cross-site
+	// requests (see package browser).
+	Browser *browser.Config `yaml:"browser"`
 
 	pattern pattern
 	stats   *stats // kept over reloads by name
@@ -226,6 +243,7 @@ func (c *Config) compile() (*table, []netip.Prefix, mistakes) {
 	c.checkAccess(&found)
 	c.checkCaches(&found)
 	c.checkLimits(&found)
+	c.checkShape(&found)
 	return t, trusted, found
 }
 

@@ -214,8 +214,9 @@ func (s *state) addRoutes(old *state) error {
 }
 
 // handler stacks what a route asks for, from the inside out: the forwarder, the
-// cache, the headers of the identity, the limits, who may use it, the bound. Limits
-// stand behind authentication, so that they can count by identity.
+// cache, the headers of the identity, the changes, the limits, who may use it, the
+// bound, what is about clients. Limits stand behind authentication, so that they can
+// count by identity.
 func (s *state) handler(r *Route, identityHeaders []string) (h http.Handler, err error) {
 	p, err := r.policies()
 	if err != nil {
@@ -234,6 +235,12 @@ func (s *state) handler(r *Route, identityHeaders []string) (h http.Handler, err
 	if h, err = r.Auth.forwarding(identityHeaders, h); err != nil {
 		return nil, err
 	}
+	if h, err = r.transformed(h); err != nil {
+		return nil, err
+	}
+	if r.Compose != nil || r.Transform != nil {
+		h = r.withValues(h)
+	}
 	if h, err = s.limits.wrap(r, h); err != nil {
 		return nil, err
 	}
@@ -245,7 +252,7 @@ func (s *state) handler(r *Route, identityHeaders []string) (h http.Handler, err
 	if p.handler != nil {
 		h = p.handler.Handler(h)
 	}
-	return h, nil
+	return r.shown(s.config, h)
 }
 
 func (s *state) lookup(r *http.Request, host, path string) (*Route, []string) {
@@ -331,7 +338,11 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		r = &out
 	}
 	c := newClient(r, s.trusted)
-	route, allowed := s.lookup(r, c.host, path)
+	route := s.preflighted(r, c.host, path)
+	var allowed []string
+	if route == nil {
+		route, allowed = s.lookup(r, c.host, path)
+	}
 	switch {
 	case route != nil:
 		a := &arrival{Context: r.Context(), client: c, host: r.Host, path: path, route: route, trace: newTrace(r), answer: recorder{ResponseWriter: w}}
