@@ -36,7 +36,8 @@ func newForwarder(r *Route, u *upstream, p *resilience.Policy) *forwarder {
 func (f *forwarder) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithCancelCause(r.Context())
 	defer cancel(nil)
-	late := time.AfterFunc(f.route.Timeout, func() { cancel(errTimeout) })
+	late := newLateness(f.route.Timeout, cancel)
+	defer late.end()
 	if a := arrivalOf(ctx); w == http.ResponseWriter(&a.answer) {
 		a.direct = true
 	}
@@ -44,12 +45,14 @@ func (f *forwarder) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	var resp *http.Response
 	var err error
 	if f.replays {
-		err = replayable(out)
+		if err = replayable(out); err != nil {
+			err = http1.ClientFault(err)
+		}
 	}
 	if err == nil {
 		resp, err = f.calls.RoundTrip(out)
 	}
-	late.Stop()
+	late.end()
 	if err != nil {
 		f.fail(w, r, err)
 		return
@@ -65,29 +68,75 @@ func (f *forwarder) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // errTimeout is the cause of a route's timeout.
 var errTimeout = errors.New("the route's timeout")
 
-// lasting is a body that puts a timer off while it is read.
-type lasting struct {
-	io.ReadCloser
-	late  *time.Timer
-	after time.Duration
+// errBodyLate is the cause when the client is waited for too long.
+var errBodyLate = &http1.Error{Status: http.StatusRequestTimeout, Reason: "the body does not arrive"}
+
+// bodyPause is how long a client may pause in its body; a longer timeout of the
+// route allows more.
+const bodyPause = 30 * time.Second
+
+// lateness ends a call that takes too long: for the upstream, or, while the
+// client sends its body, for the client. One must not be blamed for the other.
+type lateness struct {
+	after  time.Duration
+	cancel context.CancelCauseFunc
+
+	mu    sync.Mutex
+	timer *time.Timer // guarded by mu
+	cause error       // guarded by mu; who is waited for
+	over  bool        // guarded by mu; nobody is any more
 }
 
-func (l lasting) Read(p []byte) (int, error) {
-	n, err := l.ReadCloser.Read(p)
-	if l.late.Stop() { // else it has fired
-		l.late.Reset(l.after)
+func newLateness(after time.Duration, cancel context.CancelCauseFunc) *lateness {
+	l := &lateness{after: after, cancel: cancel, cause: errTimeout}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.timer = time.AfterFunc(after, l.fired)
+	return l
+}
+
+func (l *lateness) fired() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !l.over {
+		l.cancel(l.cause)
 	}
-	return n, err
 }
 
-// longBody is in bytes, what may take a while to arrive.
-const longBody = 4 << 10
+// wait begins to wait anew.
+func (l *lateness) wait(cause error, limit time.Duration) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !l.over {
+		l.cause = cause
+		l.timer.Reset(limit)
+	}
+}
+
+func (l *lateness) end() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.over = true
+	l.timer.Stop()
+}
+
+// awaited is a body that its client is still sending.
+type awaited struct {
+	io.ReadCloser
+	late *lateness
+}
+
+func (a awaited) Read(p []byte) (int, error) {
+	a.late.wait(errBodyLate, max(a.late.after, bodyPause))
+	defer a.late.wait(errTimeout, a.late.after)
+	return a.ReadCloser.Read(p)
+}
 
 // outgoing returns the request for the upstream.
-func (f *forwarder) outgoing(r *http.Request, ctx context.Context, late *time.Timer) *http.Request {
+func (f *forwarder) outgoing(r *http.Request, ctx context.Context, late *lateness) *http.Request {
 	out := r.WithContext(ctx)
-	if r.ContentLength < 0 || r.ContentLength > longBody {
-		out.Body = lasting{r.Body, late, f.route.Timeout}
+	if r.Body != nil && r.Body != http.NoBody && !http1.Arrived(r.Body) {
+		out.Body = awaited{r.Body, late}
 	}
 	out.Header = f.header(r)
 	path := f.rewrite(arrivalOf(r.Context()).path)
@@ -182,6 +231,11 @@ func (f *forwarder) answer(w http.ResponseWriter, resp *http.Response) {
 		body := io.Reader(resp.Body)
 		if c, ok := body.(*counted); ok {
 			body = c.body
+		}
+		if resp.ContentLength < 0 && http1.Waits(body) {
+			// A stream may begin long before its first piece, and the client has
+			// to know: it may be who speaks first.
+			_ = http.NewResponseController(w).Flush() // the copy shows if it failed
 		}
 		if _, err := http1.Copy(w, body); err != nil {
 			panic(http.ErrAbortHandler) // half an answer must not look like a whole one

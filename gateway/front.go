@@ -80,7 +80,7 @@ func NewFront(h http.Handler, options *FrontOptions) (*Front, error) {
 		return nil, err
 	}
 	f.two = &http.Server{
-		Handler: h, MaxHeaderBytes: maxHeadBytes, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 75 * time.Second,
+		Handler: paced(h), MaxHeaderBytes: maxHeadBytes, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 75 * time.Second,
 		HTTP2:     &http.HTTP2Config{MaxConcurrentStreams: maxStreams},
 		Protocols: new(http.Protocols),
 		ErrorLog:  slog.NewLogLogger(f.options.Log.Handler(), slog.LevelDebug),

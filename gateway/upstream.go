@@ -7,6 +7,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"net"
 	"net/http"
@@ -144,9 +145,16 @@ func (c *http2Client) RoundTrip(r *http.Request) (*http.Response, error) {
 	u := *r.URL
 	u.Scheme, u.Host = c.at.Scheme, c.at.Host
 	out.URL = &u
+	body := &clientBody{ReadCloser: r.Body}
+	if r.Body != nil && r.Body != http.NoBody {
+		out.Body = body
+	}
 	resp, err := c.transport.RoundTrip(&out)
 	if err == nil {
 		return resp, nil
+	}
+	if broken := body.err.Load(); broken != nil {
+		return nil, http1.ClientFault(*broken)
 	}
 	var dial *net.OpError
 	if errors.As(err, &dial) && dial.Op == "dial" {
@@ -156,6 +164,20 @@ func (c *http2Client) RoundTrip(r *http.Request) (*http.Response, error) {
 		err = cause
 	}
 	return nil, fmt.Errorf("gateway: call %s: %w", c.at.Host, err)
+}
+
+// clientBody remembers why it could not be read: that is the client's fault.
+type clientBody struct {
+	io.ReadCloser
+	err atomic.Pointer[error]
+}
+
+func (b *clientBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if err != nil && !errors.Is(err, io.EOF) {
+		b.err.Store(&err)
+	}
+	return n, err
 }
 
 // Close ends the health checks and releases the connections. Calls under way go
@@ -313,14 +335,17 @@ func (t *target) call(r *http.Request) (*http.Response, error) {
 }
 
 // learn counts a failure, unless it is the client's: its body, or its going away.
+// A call that somebody here ended says nothing either, such as the loser of a
+// hedge.
 func (t *target) learn(ctx context.Context, err error) {
 	var turnedAway *resilience.Error
 	if errors.As(err, &turnedAway) && turnedAway.Rejected() {
 		return // nothing was tried
 	}
 	var fault *http1.Error
-	if errors.As(err, &fault) && fault.Status < 500 || errors.Is(context.Cause(ctx), http1.ErrClientGone) {
-		return
+	cause := context.Cause(ctx)
+	if errors.As(err, &fault) && fault.Status < 500 || errors.Is(cause, http1.ErrClientGone) || errors.Is(cause, context.Canceled) || errors.Is(cause, http1.ErrServerClosed) {
+		return // HTTP/2 has no other cause than context.Canceled for a client that is gone
 	}
 	t.failures.Add(1)
 	t.health.failed(time.Now())

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -274,6 +275,39 @@ func TestNextRequestWhileSlow(t *testing.T) {
 	}
 }
 
+// A request that came while the one before was slow has time for its body, also
+// if a part of a chunk's line came with it.
+func TestNextBodyWhileSlow(t *testing.T) {
+	t.Parallel()
+	release := make(chan bool)
+	began := make(chan bool, 1)
+	address := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/slow" {
+			<-release
+		} else {
+			began <- true
+		}
+		text, err := io.ReadAll(r.Body)
+		_, _ = fmt.Fprint(w, r.URL.Path, string(text), err)
+	}, &http1.Options{WatchAfter: time.Millisecond})
+	w := dial(t, address)
+	w.send("GET /slow HTTP/1.1\r\nHost: x\r\n\r\n")
+	timer := time.AfterFunc(50*time.Millisecond, func() {
+		_, _ = io.WriteString(w.Conn, "POST /next HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n5")
+		release <- true
+	})
+	defer timer.Stop()
+	if _, text := w.answer("GET"); text != "/slow<nil>" {
+		t.Errorf("answer %q", text)
+	}
+	<-began
+	timer = time.AfterFunc(50*time.Millisecond, func() { _, _ = io.WriteString(w.Conn, "\r\nhello\r\n0\r\n\r\n") })
+	defer timer.Stop()
+	if _, text := w.answer("POST"); text != "/nexthello<nil>" {
+		t.Errorf("answer %q", text)
+	}
+}
+
 func TestPanic(t *testing.T) {
 	t.Parallel()
 	values := make(chan any, 2)
@@ -364,7 +398,7 @@ func TestPreface(t *testing.T) {
 func TestSlowClients(t *testing.T) {
 	t.Parallel()
 	const limit = 300 * time.Millisecond
-	o := &http1.Options{HeadTimeout: limit, IdleTimeout: limit, Grace: limit, MinRate: 1 << 30}
+	limits := http1.Options{HeadTimeout: limit, Grace: limit, MinRate: 1 << 30}
 	big := bytes.Repeat([]byte("x"), 64<<20)
 	for name, c := range map[string]struct{ send, drip string }{
 		"idle":       {"", ""},
@@ -372,11 +406,16 @@ func TestSlowClients(t *testing.T) {
 		"body":       {"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n", "a"},
 		"chunks":     {"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n", "1\r\na\r\n"},
 		"chunk line": {"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1;", "a"},
+		"trailer":    {"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n0\r\na:", "a"},
 		"read":       {"GET /big HTTP/1.1\r\nHost: x\r\n\r\n", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			served := make(chan time.Duration, 1)
+			o := limits
+			if name == "idle" { // else it would hide that another limit is missing
+				o.IdleTimeout = limit
+			}
 			address := serve(t, func(w http.ResponseWriter, r *http.Request) {
 				begin := time.Now()
 				if r.URL.Path == "/big" {
@@ -384,7 +423,7 @@ func TestSlowClients(t *testing.T) {
 				}
 				_, _ = io.Copy(io.Discard, r.Body)
 				served <- time.Since(begin)
-			}, o)
+			}, &o)
 			w := dial(t, address)
 			w.send(c.send)
 			stop := make(chan bool)

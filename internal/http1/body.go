@@ -205,8 +205,12 @@ func (b *body) line(limit int) ([]byte, error) {
 		case len(have) >= limit+2:
 			return nil, bad("a line of the body is too long")
 		}
-		if err := b.paced(); err != nil {
-			return nil, err
+		// A part of the line may be here already: what waits for the rest of it is
+		// this body all the same, and not whatever set the deadline before.
+		if b.pace != nil {
+			if err := b.pace(b.received); err != nil {
+				return nil, err
+			}
 		}
 		if err := b.in.fill(); err != nil {
 			return nil, b.cutOff(err)
@@ -214,7 +218,7 @@ func (b *body) line(limit int) ([]byte, error) {
 	}
 }
 
-// paced is called before every read that may wait. mu is held.
+// paced is called before a read that waits if nothing is buffered. mu is held.
 func (b *body) paced() error {
 	if b.pace == nil || b.in.buffered() > 0 {
 		return nil
@@ -283,6 +287,13 @@ func (b *body) waiting() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.err == nil && !b.here()
+}
+
+// Arrived reports whether all of a request's body is here, so that to read it is
+// not to wait for its client.
+func Arrived(r io.Reader) bool {
+	b, ok := r.(*body)
+	return ok && b.arrived()
 }
 
 // arrived reports whether all of a body with a length is buffered.

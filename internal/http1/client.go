@@ -67,7 +67,9 @@ func (o *ClientOptions) defaults(address string) {
 //
 // A call whose connection was kept and turns out dead before a byte of the
 // answer came is sent again on a new one, if its method is idempotent and its
-// body is here still. Nothing else is sent twice.
+// body is here still. Nothing else is sent twice. That adds at most a fifth to the
+// calls, and what a server's restart needs: a server that takes calls and drops
+// their connections is not asked twice each time.
 type Client struct {
 	address string
 	options ClientOptions
@@ -75,6 +77,7 @@ type Client struct {
 	mu     sync.Mutex
 	idle   []*clientConn // guarded by mu; the oldest first
 	closed bool          // guarded by mu
+	spare  int           // guarded by mu; fifths of calls that may be sent again
 }
 
 // NewClient returns a client of the server at host:port. A nil ClientOptions is
@@ -88,7 +91,22 @@ func NewClient(address string, options *ClientOptions) (*Client, error) {
 		return nil, err
 	}
 	o.defaults(address)
-	return &Client{address: address, options: o}, nil
+	return &Client{address: address, options: o, spare: repeatCost * o.MaxIdle}, nil
+}
+
+// repeatCost is how many calls pay for one that is sent again. At a restart all
+// kept connections turn out dead, so that many may be sent again at once.
+const repeatCost = 5
+
+// repeat pays for sending a call again; false: it may not be.
+func (c *Client) repeat() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.spare < repeatCost {
+		return false
+	}
+	c.spare -= repeatCost
+	return true
 }
 
 // RoundTrip implements http.RoundTripper. An error that is ErrNotSent has sent
@@ -114,13 +132,13 @@ func (c *Client) RoundTrip(r *http.Request) (*http.Response, error) {
 // take returns a kept connection, or a new one.
 func (c *Client) take(x *exchange) (*clientConn, error) {
 	for {
-		conn := c.pop()
+		conn, spare := c.pop()
 		if conn == nil {
 			return c.dial(x.request.Context())
 		}
 		// What cannot be sent again is not risked on a connection that the
 		// server has closed.
-		if x.repeatable() || alive(conn.conn) {
+		if spare && x.repeatable() || alive(conn.conn) {
 			conn.reused = true
 			return conn, nil
 		}
@@ -128,14 +146,18 @@ func (c *Client) take(x *exchange) (*clientConn, error) {
 	}
 }
 
-func (c *Client) pop() *clientConn {
+// pop takes a kept connection, if there is one, and says whether a call may be
+// sent again.
+func (c *Client) pop() (conn *clientConn, spare bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.spare = min(c.spare+1, repeatCost*c.options.MaxIdle)
+	spare = c.spare >= repeatCost
 	n := len(c.idle) - 1
 	if n < 0 {
-		return nil
+		return nil, spare
 	}
-	conn := c.idle[n]
+	conn = c.idle[n]
 	c.idle[n] = nil
 	c.idle = c.idle[:n]
 	if time.Since(conn.since) > c.options.IdleTimeout { // so are all below it
@@ -145,9 +167,9 @@ func (c *Client) pop() *clientConn {
 		}
 		c.idle = c.idle[:0]
 		conn.close()
-		return nil
+		return nil, spare
 	}
-	return conn
+	return conn, spare
 }
 
 // put keeps a connection.

@@ -153,8 +153,11 @@ func TestCalls(t *testing.T) {
 			}
 		}
 	}
-	if n := conns.Load(); n != 1 {
-		t.Errorf("%d connections for calls one after the other, want 1", n)
+	// Who sends a body may end a moment after its answer, on a busy machine: the
+	// next call needs a connection of its own then.
+	const withBody = 9
+	if n := conns.Load(); n > 1+withBody {
+		t.Errorf("%d connections for calls one after the other, want 1, or one more for each of %d bodies", n, withBody)
 	}
 }
 
@@ -281,6 +284,42 @@ func TestClosedWhileIdle(t *testing.T) {
 	_, _, err := call(t, c, "POST", "/", strings.NewReader("pay"))
 	if n := heard.Load(); n != 2 || !errors.Is(err, banyan.ErrUnknown) || errors.Is(err, http1.ErrNotSent) {
 		t.Errorf("the server heard %d calls, the client %v", n, err)
+	}
+}
+
+// A server that takes the second call of each connection and drops it is not
+// asked twice each time.
+func TestRepeatsAreBounded(t *testing.T) {
+	t.Parallel()
+	const calls, kept = 300, 4
+	type nth struct{}
+	var taken atomic.Int64
+	s := httptest.NewUnstartedServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		taken.Add(1)
+		if n, ok := r.Context().Value(nth{}).(*atomic.Int64); ok && n.Add(1) == 2 {
+			panic(http.ErrAbortHandler)
+		}
+	}))
+	s.Config.ConnContext = func(ctx context.Context, _ net.Conn) context.Context {
+		return context.WithValue(ctx, nth{}, new(atomic.Int64))
+	}
+	s.Start()
+	t.Cleanup(s.Close)
+	c := newClient(t, s.Listener.Addr().String(), &http1.ClientOptions{MaxIdle: kept})
+	failed := 0
+	for range calls {
+		resp, err := c.RoundTrip(httptest.NewRequest(http.MethodGet, "http://x/", http.NoBody))
+		if err != nil {
+			failed++
+			continue
+		}
+		_ = resp.Body.Close()
+	}
+	if n := taken.Load(); n < calls+kept || n > calls+calls/5+kept {
+		t.Errorf("%d calls reached the server for %d, want at most a fifth more and %d", n, calls, kept)
+	}
+	if failed == 0 {
+		t.Error("no call failed: the server drops none")
 	}
 }
 

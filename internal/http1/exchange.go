@@ -56,7 +56,7 @@ func (x *exchange) repeatable() bool {
 }
 
 func (x *exchange) again(conn *clientConn) bool {
-	return conn.reused && !x.heard && x.repeatable() && x.request.Context().Err() == nil
+	return conn.reused && !x.heard && x.repeatable() && x.request.Context().Err() == nil && x.client.repeat()
 }
 
 func (x *exchange) closeBody() {
@@ -138,14 +138,15 @@ func (x *exchange) readInline() error {
 	x.taken = true
 	x.body = make([]byte, r.ContentLength)
 	if _, err := io.ReadFull(r.Body, x.body); err != nil {
-		return clientFault(err)
+		return ClientFault(err)
 	}
 	x.inline = true
 	return nil
 }
 
-// clientFault marks what came of reading the request's body.
-func clientFault(err error) error {
+// ClientFault returns the error of a call whose body could not be read: an *Error
+// with a status below 500, for it is the fault of who sends the body.
+func ClientFault(err error) error {
 	var refused *Error
 	if errors.As(err, &refused) {
 		return err
@@ -180,7 +181,7 @@ func (x *exchange) sendBody(conn *clientConn) error {
 			break
 		}
 		if readErr != nil {
-			return clientFault(readErr)
+			return ClientFault(readErr)
 		}
 	}
 	if !chunked {

@@ -257,6 +257,13 @@ func (w *response) FlushError() error {
 	return w.conn.flush()
 }
 
+// Waits reports whether the next Read of a body waits for the network, as far as
+// is known.
+func Waits(src io.Reader) bool {
+	b, ok := src.(interface{ waiting() bool })
+	return !ok || b.waiting()
+}
+
 // Copier is a ResponseWriter round another one that Copy goes through.
 type Copier interface {
 	CopyFrom(src io.Reader) (int64, error)
@@ -270,7 +277,6 @@ func Copy(w http.ResponseWriter, src io.Reader) (n int64, err error) {
 	}
 	piece := pieces.Get().(*[pieceSize]byte)
 	defer pieces.Put(piece)
-	waits, _ := src.(interface{ waiting() bool })
 	control := http.NewResponseController(w)
 	for {
 		got, readErr := src.Read(piece[:])
@@ -287,7 +293,7 @@ func Copy(w http.ResponseWriter, src io.Reader) (n int64, err error) {
 		if readErr != nil {
 			return n, readErr
 		}
-		if waits == nil || waits.waiting() {
+		if Waits(src) {
 			if err := control.Flush(); err != nil {
 				return n, err
 			}

@@ -1,0 +1,122 @@
+package gateway
+
+import (
+	"io"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+)
+
+// The pace that clients have to keep, over HTTP/2 as internal/http1 asks it over
+// HTTP/1.1, in bytes a second on average after a grace.
+const (
+	paceRate  = 240
+	paceGrace = 5 * time.Second
+)
+
+// allowance is how long a client may take for so many bytes.
+func allowance(n int64) time.Duration {
+	return paceGrace + time.Duration(n/paceRate)*time.Second
+}
+
+// paced ends the streams of clients that are too slow with their bodies, or take
+// nothing of their answers: net/http waits for ever, as long as the connection
+// answers pings. Calls of gRPC are left alone: their bodies are streams in which
+// nothing may come for hours.
+func paced(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasPrefix(r.Header.Get("Content-Type"), "application/grpc") {
+			h.ServeHTTP(w, r)
+			return
+		}
+		control := http.NewResponseController(w)
+		if r.Body != nil && r.Body != http.NoBody {
+			r = r.WithContext(r.Context()) // a copy: the request is the server's
+			r.Body = &pacedBody{ReadCloser: r.Body, control: control, begin: time.Now()}
+		}
+		h.ServeHTTP(&pacedWriter{ResponseWriter: w, control: control}, r)
+		// What the server still holds back it writes after this.
+		_ = control.SetWriteDeadline(time.Now().Add(allowance(0))) // fails on a stream that is over
+	})
+}
+
+type pacedBody struct {
+	io.ReadCloser
+	control  *http.ResponseController
+	begin    time.Time
+	received int64
+	until    time.Time // the deadline
+}
+
+// Read implements io.Reader.
+func (b *pacedBody) Read(p []byte) (int, error) {
+	// Setting a deadline costs more than reading what is here: it may be a
+	// second too early or late.
+	if until := b.begin.Add(allowance(b.received)); until.Sub(b.until) >= time.Second {
+		b.until = until
+		_ = b.control.SetReadDeadline(until) // fails on a stream that is over
+	}
+	n, err := b.ReadCloser.Read(p)
+	b.received += int64(n)
+	return n, err
+}
+
+// pacedWriter is a ResponseWriter whose stream ends if a write takes too long.
+type pacedWriter struct {
+	http.ResponseWriter
+	control *http.ResponseController
+	timer   *time.Timer // nil before the first write
+
+	mu      sync.Mutex
+	writing bool // guarded by mu
+}
+
+// begin allows a write so much time.
+func (w *pacedWriter) begin(limit time.Duration) {
+	w.mu.Lock()
+	w.writing = true
+	w.mu.Unlock()
+	if w.timer == nil {
+		w.timer = time.AfterFunc(limit, w.expire)
+		return
+	}
+	w.timer.Reset(limit)
+}
+
+func (w *pacedWriter) end() {
+	w.timer.Stop()
+	w.mu.Lock()
+	w.writing = false
+	w.mu.Unlock()
+}
+
+// expire ends the stream, and with it the write under way. It must not touch the
+// stream later than that: the server may have forgotten it.
+func (w *pacedWriter) expire() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.writing {
+		_ = w.control.SetWriteDeadline(time.Unix(1, 0)) // fails on a stream that is over
+	}
+}
+
+// Write implements io.Writer.
+func (w *pacedWriter) Write(p []byte) (int, error) {
+	w.begin(allowance(int64(len(p))))
+	defer w.end()
+	return w.ResponseWriter.Write(p)
+}
+
+// FlushError is for http.ResponseController.
+func (w *pacedWriter) FlushError() error {
+	w.begin(allowance(0))
+	defer w.end()
+	return w.control.Flush()
+}
+
+// Flush implements http.Flusher.
+func (w *pacedWriter) Flush() { _ = w.FlushError() } // the next write, or the end, shows what is wrong with the stream
+
+// Unwrap is for http.ResponseController.
+func (w *pacedWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }

@@ -1,0 +1,173 @@
+package gateway_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/banyanhq/banyan/gateway"
+)
+
+// pipes is a listener of connections in memory, so that time can be a test's.
+type pipes struct {
+	conns  chan net.Conn
+	closed chan struct{}
+}
+
+func (p pipes) Accept() (net.Conn, error) {
+	select {
+	case c := <-p.conns:
+		return c, nil
+	case <-p.closed:
+		return nil, net.ErrClosed
+	}
+}
+
+func (p pipes) Close() error {
+	close(p.closed)
+	return nil
+}
+
+func (p pipes) Addr() net.Addr { return &net.TCPAddr{} }
+
+// overTwo runs a handler behind a front and returns a client that speaks HTTP/2
+// with it. It belongs into a bubble.
+func overTwo(t *testing.T, h http.HandlerFunc) *http.Client {
+	t.Helper()
+	f, err := gateway.NewFront(h, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := pipes{make(chan net.Conn), make(chan struct{})}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- f.Run(ctx, p) }()
+	protocols := new(http.Protocols)
+	protocols.SetUnencryptedHTTP2(true)
+	transport := &http.Transport{Protocols: protocols, DialContext: func(context.Context, string, string) (net.Conn, error) {
+		client, server := net.Pipe()
+		p.conns <- server
+		return client, nil
+	}}
+	t.Cleanup(func() {
+		transport.CloseIdleConnections()
+		cancel()
+		if err := <-done; err != nil {
+			t.Errorf("Run: %v", err)
+		}
+	})
+	return &http.Client{Transport: transport}
+}
+
+// endless is a body that sends a byte now and then.
+type endless struct{ every time.Duration }
+
+func (e endless) Read(p []byte) (int, error) {
+	timer := time.NewTimer(e.every)
+	<-timer.C
+	return copy(p, "x"), nil
+}
+
+// Over HTTP/2 too a client that is slow with its body, or takes nothing of an
+// answer, loses its stream, and no other.
+func TestSlowStreams(t *testing.T) {
+	t.Parallel()
+	const grace, second = 5 * time.Second, time.Second
+	big := bytes.Repeat([]byte("x"), 1<<20)
+	for name, c := range map[string]struct {
+		kind  string
+		body  io.Reader
+		limit time.Duration // how long the handler is held; 0: for ever
+	}{
+		"silent":       {"", endless{time.Hour}, grace},
+		"slow":         {"", endless{second}, grace},
+		"quick enough": {"", io.LimitReader(endless{2 * time.Millisecond}, 20_000), 0},
+		"short":        {"", strings.NewReader("hello"), 0},
+		"gRPC":         {"application/grpc", io.LimitReader(endless{time.Minute}, 5), 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				held := make(chan error, 1)
+				begin := time.Now()
+				client := overTwo(t, func(w http.ResponseWriter, r *http.Request) {
+					_, err := io.Copy(io.Discard, r.Body)
+					if took := time.Since(begin); c.limit > 0 && (took < c.limit || took > c.limit+second) {
+						t.Errorf("the body was read for %v, want %v", took, c.limit)
+					}
+					held <- err
+				})
+				r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://x/", c.body)
+				if err != nil {
+					t.Fatal(err)
+				}
+				r.Header.Set("Content-Type", c.kind)
+				if resp, err := client.Do(r); err == nil {
+					_ = resp.Body.Close()
+				}
+				if err := <-held; (err != nil) != (c.limit > 0) {
+					t.Errorf("the body ended with %v", err)
+				}
+				time.Sleep(time.Hour + second) // of the bubble: the body's last Read ends
+			})
+		})
+	}
+	t.Run("no read", func(t *testing.T) {
+		t.Parallel()
+		synctest.Test(t, func(t *testing.T) {
+			held := make(chan time.Duration, 1)
+			client := overTwo(t, func(w http.ResponseWriter, r *http.Request) {
+				if r.URL.Path != "/big" {
+					return
+				}
+				begin := time.Now()
+				for {
+					if _, err := w.Write(big); err != nil {
+						break
+					}
+				}
+				held <- time.Since(begin)
+			})
+			resp, err := client.Get("http://x/big")
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer resp.Body.Close()
+			if took, want := <-held, grace+time.Duration(len(big)/240)*second; took > want+second {
+				t.Errorf("the handler was held for %v, want at most %v", took, want)
+			}
+			if other, err := client.Get("http://x/"); err != nil || other.StatusCode != http.StatusOK {
+				t.Errorf("another stream of the connection: %v", err)
+			}
+		})
+	})
+	t.Run("pause", func(t *testing.T) { // an answer may pause as long as it likes
+		t.Parallel()
+		synctest.Test(t, func(t *testing.T) {
+			client := overTwo(t, func(w http.ResponseWriter, _ *http.Request) {
+				for range 3 {
+					_, _ = io.WriteString(w, "piece ")
+					if err := http.NewResponseController(w).Flush(); err != nil {
+						t.Error(err)
+					}
+					time.Sleep(time.Hour)
+				}
+			})
+			resp, err := client.Get("http://x/")
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer resp.Body.Close()
+			if text, err := io.ReadAll(resp.Body); string(text) != "piece piece piece " || err != nil && !errors.Is(err, io.EOF) {
+				t.Errorf("the answer is %q, %v", text, err)
+			}
+		})
+	})
+}
