@@ -2,7 +2,10 @@ package gateway
 
 import (
 	"fmt"
+	"maps"
 	"net/http"
+	"slices"
+	"sync"
 	"time"
 
 	"github.com/banyanhq/banyan/auth"
@@ -70,6 +73,42 @@ type RouteCache struct {
 	IgnoreQuery []string `yaml:"ignore_query"`
 	// Tags are given to each answer, beside its own Surrogate-Key.
 	Tags []string `yaml:"tags"`
+}
+
+// retiring are caches of earlier configurations that still fetch what they were
+// asked for.
+type retiring struct {
+	all sync.WaitGroup
+
+	mu     sync.Mutex
+	caches map[*cache.Cache]bool // guarded by mu
+}
+
+// add lets a cache come to its end.
+func (r *retiring) add(c *cache.Cache) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.caches == nil {
+		r.caches = map[*cache.Cache]bool{}
+	}
+	r.caches[c] = true
+	r.all.Go(func() {
+		c.Retire()
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		delete(r.caches, c)
+	})
+}
+
+// end ends what is left.
+func (r *retiring) end() {
+	r.mu.Lock()
+	left := slices.Collect(maps.Keys(r.caches))
+	r.mu.Unlock()
+	for _, c := range left {
+		c.Close()
+	}
+	r.all.Wait()
 }
 
 func (c *CacheConfig) open() (*cache.Cache, error) {

@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/url"
@@ -66,7 +67,7 @@ func (f *forwarder) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // errTimeout is the cause of a route's timeout.
-var errTimeout = errors.New("the route's timeout")
+var errTimeout = fmt.Errorf("the route's timeout: %w", context.DeadlineExceeded)
 
 // errBodyLate is the cause when the client is waited for too long.
 var errBodyLate = &http1.Error{Status: http.StatusRequestTimeout, Reason: "the body does not arrive"}

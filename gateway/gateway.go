@@ -49,8 +49,9 @@ type Gateway struct {
 	options Options
 	state   atomic.Pointer[state]
 
-	mu     sync.Mutex // one change at a time
-	closed bool       // guarded by mu
+	mu       sync.Mutex // one change at a time
+	closed   bool       // guarded by mu
+	retiring retiring
 }
 
 // state is everything that a configuration makes. A request uses one from its
@@ -64,6 +65,7 @@ type state struct {
 	upstreams map[string]*upstream
 	providers map[string]*provider
 	cache     *cache.Cache
+	era       int // of what is stored: it changes with the routes
 	limits    *limits
 	handlers  map[*Route]http.Handler
 	stats     map[string]*stats // by the name of the route
@@ -106,12 +108,13 @@ func (g *Gateway) Reload(c *Config) error {
 	}
 	s.begin(old, g.log)
 	g.state.Store(s)
-	if !reflect.DeepEqual(routesOf(old), routesOf(s)) {
-		if _, err := s.cache.Purge(cache.Purge{All: true}); err != nil {
-			return errors.Join(err, old.end(s))
-		}
+	switch {
+	case old.cache != s.cache:
+		g.retiring.add(old.cache)
+	case old.era != s.era:
+		_, err = s.cache.Purge(cache.Purge{All: true}) // nobody can find them any more
 	}
-	return old.end(s)
+	return errors.Join(err, old.end(s))
 }
 
 // routesOf returns the routes as they are configured.
@@ -132,7 +135,10 @@ func (g *Gateway) Close() error {
 		return nil
 	}
 	g.closed = true
-	return g.state.Load().end(&state{})
+	s := g.state.Load()
+	s.cache.Close()
+	g.retiring.end()
+	return s.end(&state{})
 }
 
 // build makes a state, with those parts of the old one that stay. The routes are
@@ -153,11 +159,18 @@ func (g *Gateway) build(given *Config, old *state) (*state, error) {
 		log: g.log, config: c, table: t, trusted: trusted, paths: PathRules(c.Paths), cache: old.cache, limits: old.limits,
 		upstreams: map[string]*upstream{}, providers: map[string]*provider{}, handlers: map[*Route]http.Handler{}, stats: map[string]*stats{},
 	}
+	s.era = old.era
+	if old.config != nil && !reflect.DeepEqual(routesOf(old), routesOf(s)) {
+		s.era++
+	}
 	err := s.addParts(old, g)
 	if err == nil {
 		err = s.addRoutes(old)
 	}
 	if err != nil {
+		if s.cache != nil && s.cache != old.cache {
+			s.cache.Close()
+		}
 		return nil, errors.Join(err, s.end(old))
 	}
 	return s, nil
@@ -228,7 +241,7 @@ func (s *state) handler(r *Route, identityHeaders []string) (h http.Handler, err
 		return nil, err
 	}
 	if r.Cache != nil {
-		if h, err = r.Cache.wrap(r.Name, s.cache, h); err != nil {
+		if h, err = r.Cache.wrap(fmt.Sprint(s.era, " ", r.Name), s.cache, h); err != nil {
 			return nil, err
 		}
 	}
@@ -294,9 +307,6 @@ func (s *state) end(after *state) error {
 		if after.providers[name] != p {
 			errs = append(errs, p.Close())
 		}
-	}
-	if s.cache != nil && s.cache != after.cache {
-		s.cache.Close()
 	}
 	if s.limits != after.limits {
 		errs = append(errs, s.limits.close())

@@ -129,7 +129,8 @@ func (u *Upstream) policy(target string) (*resilience.Policy, error) {
 	}
 	o := &resilience.Options{}
 	if b := u.Breaker; b != nil {
-		o.Breaker = &resilience.Breaker{FailureRate: b.FailureRate, MinCalls: b.MinCalls, Window: b.Window, Open: b.Open}
+		// What ends a call that is late is a route's timeout, never an impatient client.
+		o.Breaker = &resilience.Breaker{FailureRate: b.FailureRate, MinCalls: b.MinCalls, Window: b.Window, Open: b.Open, Patience: time.Nanosecond}
 	}
 	if u.Concurrency != nil {
 		o.Bulkhead = u.Concurrency.bulkhead()

@@ -121,6 +121,6 @@ func (e *Error) advice() string {
 
 // Causes of the contexts of attempts.
 var (
-	errTimeout = errors.New("no answer in time")
+	errTimeout = fmt.Errorf("no answer in time: %w", context.DeadlineExceeded)
 	errLost    = errors.New("another request answered first")
 )

@@ -210,7 +210,7 @@ func (pm *permit) abandon() {
 // given tells what a call means that the caller's context ended: only one that
 // had patience says something about the dependency.
 func (p *Policy) given(ctx context.Context, start time.Time) outcome {
-	if errors.Is(ctx.Err(), context.DeadlineExceeded) && p.opts.Breaker != nil && time.Since(start) >= p.opts.Breaker.Patience {
+	if errors.Is(context.Cause(ctx), context.DeadlineExceeded) && p.opts.Breaker != nil && time.Since(start) >= p.opts.Breaker.Patience {
 		return failure
 	}
 	return neutral

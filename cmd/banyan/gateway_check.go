@@ -11,7 +11,7 @@ import (
 )
 
 func newCheckCommand(e *env) *cobra.Command {
-	var asJSON bool
+	var asJSON, schema bool
 	c := &cobra.Command{
 		Use: "check [FILE]", Short: "Check a gateway's configuration",
 		Long: "Read a configuration file (default " + defaultConfig + ") and say everything that is wrong with\n" +
@@ -23,10 +23,15 @@ func newCheckCommand(e *env) *cobra.Command {
 			if len(args) == 1 {
 				file = args[0]
 			}
+			if schema {
+				_, err := e.stdout.Write(gateway.Schema())
+				return err
+			}
 			return check(e, file, asJSON)
 		},
 	}
 	c.Flags().BoolVar(&asJSON, "json", false, "print one JSON object")
+	c.Flags().BoolVar(&schema, "schema", false, "print the JSON Schema of such files, for editors, and do nothing else")
 	return c
 }
 

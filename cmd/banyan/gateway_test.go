@@ -49,6 +49,9 @@ func TestCheck(t *testing.T) {
 	if got := command(t, nil, "check", good+"x"); got.code != exitFailed || !strings.Contains(got.stderr, "no such file") {
 		t.Errorf("%+v", got)
 	}
+	if got := command(t, nil, "check", "--schema"); got.code != exitDone || got.stdout != string(gateway.Schema()) {
+		t.Errorf("%.100v", got)
+	}
 	if got := command(t, nil, "check", good, "more"); got.code != exitUsage {
 		t.Errorf("%+v", got)
 	}

@@ -103,6 +103,16 @@ func (c *Cache) Close() {
 	c.running.Wait()
 }
 
+// Retire is Close for a cache that another one takes the place of: it lets the fills
+// under way come to their end. Close, called meanwhile, ends them.
+func (c *Cache) Retire() {
+	c.mu.Lock()
+	c.closed = true
+	c.mu.Unlock()
+	c.running.Wait()
+	c.stop()
+}
+
 // Handler returns a handler that answers from the cache where rules allow it,
 // and otherwise calls next. A nil rules is the zero value. Mistakes in the rules
 // are errors of kind banyan.ErrInvalid.

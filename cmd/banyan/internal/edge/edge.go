@@ -4,6 +4,7 @@ package edge
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -35,7 +36,8 @@ type Edge struct {
 	options  Options
 	file     string
 	files    func() []string // that the configuration is read from
-	seen     map[string]stamp
+	seen     fingerprint     // of the present configuration
+	looked   fingerprint     // when it was last looked at
 	gateway  *gateway.Gateway
 	front    *gateway.Front
 	listener net.Listener
@@ -56,7 +58,7 @@ func Open(ctx context.Context, file string, o Options) (*Edge, error) {
 		return nil, err
 	}
 	e.files = config.Files
-	e.seen = fingerprints(e.files())
+	e.seen = fingerprintOf(e.files())
 	if config, err = gateway.Load(file); err != nil { // once more: it may have changed before that
 		return nil, err
 	}
@@ -206,21 +208,18 @@ func (e *Edge) runAdmin(ctx context.Context) error {
 	return nil
 }
 
-// stamp changes when a file does.
-type stamp struct {
-	size     int64
-	modified time.Time
-}
+// fingerprint changes when files do.
+type fingerprint map[string][sha256.Size]byte
 
-// fingerprints of files; of those that are there.
-func fingerprints(files []string) map[string]stamp {
-	all := map[string]stamp{}
+// fingerprintOf files; of those that are there.
+func fingerprintOf(files []string) fingerprint {
+	f := fingerprint{}
 	for _, name := range files {
-		if info, err := os.Stat(name); err == nil {
-			all[name] = stamp{info.Size(), info.ModTime()}
+		if text, err := os.ReadFile(name); err == nil {
+			f[name] = sha256.Sum256(text)
 		}
 	}
-	return all
+	return f
 }
 
 // watch takes over changed files until the context ends.
@@ -256,11 +255,13 @@ func (e *Edge) refreshCertificate() {
 	}
 }
 
-// reload takes over a changed configuration. A file that is gone for a moment, as
-// while an editor writes it, is no change.
+// reload takes over a changed configuration, when it looks the same twice: half a
+// file may be right, and let in whom the other half keeps out. A file that is gone
+// for a moment, as while an editor writes it, is no change.
 func (e *Edge) reload() {
-	now := fingerprints(e.files())
-	if _, there := now[e.file]; !there || maps.Equal(now, e.seen) {
+	now, last := fingerprintOf(e.files()), e.looked
+	e.looked = now
+	if _, there := now[e.file]; !there || maps.Equal(now, e.seen) || !maps.Equal(now, last) {
 		return
 	}
 	e.seen = now
