@@ -116,6 +116,10 @@ type Upstream struct {
 	Breaker *Breaker `yaml:"breaker"`
 	// Concurrency bounds the calls to each target; default: nothing does.
 	Concurrency *Concurrency `yaml:"concurrency"`
+	// Resolve is how often the names of the targets are looked up; each address is a
+	// target then, with a health of its own. Default: never, and a new connection
+	// goes to what the name means at that moment.
+	Resolve time.Duration `yaml:"resolve"`
 	// ConnectTimeout is for a connection to a target; default 5 s.
 	ConnectTimeout time.Duration `yaml:"connect_timeout"`
 	// MaxIdle connections are kept to each target; default 256.
@@ -355,7 +359,7 @@ func (u *Upstream) check(path, name string, found *mistakes) {
 		found.add(path+".health.path", "%q does not begin with /", u.Health.Path)
 	}
 	for key, v := range map[string]int64{
-		"slow_start": int64(u.SlowStart), "connect_timeout": int64(u.ConnectTimeout), "max_idle": int64(u.MaxIdle), "idle_timeout": int64(u.IdleTimeout),
+		"slow_start": int64(u.SlowStart), "resolve": int64(u.Resolve), "connect_timeout": int64(u.ConnectTimeout), "max_idle": int64(u.MaxIdle), "idle_timeout": int64(u.IdleTimeout),
 		"health.every": int64(u.Health.Every), "health.timeout": int64(u.Health.Timeout), "health.rise": int64(u.Health.Rise), "health.fall": int64(u.Health.Fall),
 	} {
 		if v < 0 {

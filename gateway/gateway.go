@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/netip"
 	"reflect"
@@ -27,6 +28,9 @@ type Options struct {
 	Log *slog.Logger
 	// Hooks are told what happens.
 	Hooks Hooks
+	// Resolver looks up the names of targets whose upstream says resolve; default:
+	// net.DefaultResolver.
+	Resolver *net.Resolver
 	// LimitStore counts for limits that are shared between gateways, such as
 	// postgres.Limits; default: no limit can be shared. It is the caller's to
 	// close, after the gateway.
@@ -80,6 +84,9 @@ func New(c *Config, o *Options) (*Gateway, error) {
 		if o.Log != nil {
 			g.log = o.Log
 		}
+	}
+	if g.options.Resolver == nil {
+		g.options.Resolver = net.DefaultResolver
 	}
 	s, err := g.build(c, &state{})
 	if err != nil {
@@ -182,7 +189,7 @@ func (s *state) addParts(old *state, g *Gateway) (err error) {
 	for name, config := range s.config.Upstreams {
 		if u := old.upstreams[name]; u != nil && reflect.DeepEqual(old.config.Upstreams[name], config) {
 			s.upstreams[name] = u
-		} else if s.upstreams[name], err = newUpstream(name, config); err != nil {
+		} else if s.upstreams[name], err = newUpstream(name, config, g.options.Resolver); err != nil {
 			delete(s.upstreams, name)
 			return fmt.Errorf("gateway: upstream %s: %w", name, err)
 		}
@@ -280,7 +287,7 @@ func (s *state) lookup(r *http.Request, host, path string) (*Route, []string) {
 func (s *state) begin(before *state, log *slog.Logger) {
 	for name, u := range s.upstreams {
 		if before.upstreams[name] != u {
-			u.watch()
+			u.watch(log)
 		}
 	}
 	for name, p := range s.providers {

@@ -63,7 +63,7 @@ func (g *Gateway) Status() Status {
 	}
 	for _, name := range slices.Sorted(maps.Keys(s.upstreams)) {
 		u := UpstreamStatus{Name: name}
-		for _, t := range s.upstreams[name].targets {
+		for _, t := range s.upstreams[name].all() {
 			u.Targets = append(u.Targets, t.status())
 		}
 		out.Upstreams = append(out.Upstreams, u)
@@ -87,7 +87,7 @@ func milliseconds(d time.Duration) float64 { return float64(d) / 1e6 }
 
 func (t *target) status() TargetStatus {
 	return TargetStatus{
-		URL: t.url.String(), Health: t.health.verdict(time.Now()).String(), InFlight: t.inFlight.Load(),
+		URL: t.url.String() + t.at(), Health: t.health.verdict(time.Now()).String(), InFlight: t.inFlight.Load(),
 		Calls: t.calls.Load(), Failures: t.failures.Load(), LatencyMS: milliseconds(time.Duration(t.latency.Load())),
 	}
 }

@@ -8,9 +8,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
+	"math"
 	"math/rand/v2"
 	"net"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"sync"
 	"sync/atomic"
@@ -23,59 +26,84 @@ import (
 
 // upstream is a set of targets and the choice among them.
 type upstream struct {
-	name    string
-	config  Upstream
-	sticky  func(*http.Request) string // "": no key
-	targets []*target
-	stop    context.CancelFunc // of the health checks
-	running sync.WaitGroup     // health checks
+	name     string
+	config   Upstream
+	resolver *net.Resolver
+	sticky   func(*http.Request) string // "": no key
+	targets  atomic.Pointer[[]*target]
+	stop     context.CancelFunc // of the health checks and lookups
+	running  sync.WaitGroup     // health checks and lookups
 }
 
 // target is one server.
 type target struct {
-	url    *url.URL
-	client http.RoundTripper
-	close  func() error
+	url     *url.URL
+	address netip.Addr // of the host; zero: what its name means when it is connected to
+	client  http.RoundTripper
+	close   func() error
+	stop    context.CancelFunc // of the health check; nil: there is none
 
 	inFlight atomic.Int64
 	latency  atomic.Int64 // until the head of the answer, in ns: a moving average
+	measured atomic.Int64 // when it was last added to, in ns since 1970
 	calls    atomic.Int64
 	failures atomic.Int64 // of calls
 	health   health
 }
 
-func newUpstream(name string, config Upstream) (*upstream, error) {
+func newUpstream(name string, config Upstream, resolver *net.Resolver) (*upstream, error) {
 	config.defaults()
-	u := &upstream{name: name, config: config}
+	u := &upstream{name: name, config: config, resolver: resolver}
 	u.sticky = stickyKey(config.Sticky)
+	targets := make([]*target, 0, len(config.Targets))
+	u.targets.Store(&targets)
 	for _, text := range config.Targets {
-		t, err := newTarget(text, &config)
+		t, err := newTarget(text, netip.Addr{}, &config)
 		if err != nil {
 			return nil, errors.Join(err, u.Close())
 		}
-		u.targets = append(u.targets, t)
+		targets = append(targets, t)
 	}
 	return u, nil
 }
 
-// watch starts the health checks.
-func (u *upstream) watch() {
+// watch starts the health checks and the lookups. Until the first lookup has ended
+// each target is what its name means.
+func (u *upstream) watch(log *slog.Logger) {
 	ctx, stop := context.WithCancel(context.Background())
 	u.stop = stop
-	if u.config.Health.Path == "" {
-		return
+	for _, t := range u.all() {
+		u.begin(ctx, t)
 	}
-	for _, t := range u.targets {
-		u.running.Go(func() { t.watch(ctx) })
+	if u.config.Resolve > 0 {
+		u.running.Go(func() { u.resolve(ctx, log) })
 	}
 }
 
-func newTarget(text string, config *Upstream) (*target, error) {
+// begin starts the health checks of a target.
+func (u *upstream) begin(ctx context.Context, t *target) {
+	if u.config.Health.Path == "" {
+		return
+	}
+	ctx, t.stop = context.WithCancel(ctx)
+	u.running.Go(func() { t.watch(ctx) })
+}
+
+// end ends the health checks of a target and releases its idle connections. Calls
+// under way go on.
+func (t *target) end() error {
+	if t.stop != nil {
+		t.stop()
+	}
+	return t.close()
+}
+
+func newTarget(text string, address netip.Addr, config *Upstream) (*target, error) {
 	at, err := parseTarget(text)
 	if err != nil {
 		return nil, err
 	}
-	t := &target{url: at}
+	t := &target{url: at, address: address}
 	t.health.init(config)
 	policy, err := config.policy(at.Host)
 	if err != nil {
@@ -94,11 +122,11 @@ func newTarget(text string, config *Upstream) (*target, error) {
 func (t *target) connect(config *Upstream) error {
 	at := t.url
 	if config.Protocol == "h2" {
-		t.client, t.close = newHTTP2(at, config)
+		t.client, t.close = newHTTP2(t, config)
 		return nil
 	}
 	options := &http1.ClientOptions{
-		Dial:    (&net.Dialer{Timeout: config.ConnectTimeout}).DialContext,
+		Dial:    t.dial(config.ConnectTimeout),
 		MaxIdle: config.MaxIdle, IdleTimeout: config.IdleTimeout,
 	}
 	port := "80"
@@ -118,16 +146,16 @@ func (t *target) connect(config *Upstream) error {
 
 // newHTTP2 returns a client for a target that speaks HTTP/2, such as a gRPC
 // server: over TLS, or in the clear by prior knowledge.
-func newHTTP2(at *url.URL, config *Upstream) (http.RoundTripper, func() error) {
+func newHTTP2(t *target, config *Upstream) (http.RoundTripper, func() error) {
 	protocols := new(http.Protocols)
 	protocols.SetHTTP2(true)
 	protocols.SetUnencryptedHTTP2(true)
 	transport := &http.Transport{
-		DialContext: (&net.Dialer{Timeout: config.ConnectTimeout}).DialContext, TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS12},
+		DialContext: t.dial(config.ConnectTimeout), TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS12},
 		TLSHandshakeTimeout: config.ConnectTimeout, IdleConnTimeout: config.IdleTimeout, DisableCompression: true, Protocols: protocols,
 		HTTP2: &http.HTTP2Config{SendPingTimeout: 15 * time.Second, PingTimeout: 5 * time.Second},
 	}
-	return &http2Client{at: at, transport: transport}, func() error {
+	return &http2Client{at: t.url, transport: transport}, func() error {
 		transport.CloseIdleConnections()
 		return nil
 	}
@@ -188,8 +216,8 @@ func (u *upstream) Close() error {
 	}
 	u.running.Wait()
 	var errs []error
-	for _, t := range u.targets {
-		errs = append(errs, t.close())
+	for _, t := range u.all() {
+		errs = append(errs, t.end())
 	}
 	return errors.Join(errs...)
 }
@@ -214,14 +242,14 @@ func stickyKey(text string) func(*http.Request) string {
 
 // pick chooses a target, but none of those that were tried. nil: there is none.
 //
-// Of two targets taken at random the one with less to do is chosen (the power of
-// two choices; Mitzenmacher 2001): less, by its calls under way and its latency.
+// Of two targets taken at random the idler one is chosen (the power of two choices;
+// Mitzenmacher 2001).
 // One that a health check has found down gets nothing. One that was put aside
 // because calls to it failed gets something only if all are put aside.
 func (u *upstream) pick(r *http.Request, tried []*target) *target {
 	now := time.Now()
-	if len(u.targets) == 1 && len(tried) == 0 {
-		if t := u.targets[0]; t.health.verdict(now) != down {
+	if targets := u.all(); len(targets) == 1 && len(tried) == 0 {
+		if t := targets[0]; t.health.verdict(now) != down {
 			return t
 		}
 		return nil
@@ -245,7 +273,7 @@ func (u *upstream) pick(r *http.Request, tried []*target) *target {
 		j++
 	}
 	a, b := candidates[i], candidates[j]
-	if b.load(now, u.config.SlowStart) < a.load(now, u.config.SlowStart) {
+	if b.idler(a, now, u.config.SlowStart) {
 		return b
 	}
 	return a
@@ -254,7 +282,7 @@ func (u *upstream) pick(r *http.Request, tried []*target) *target {
 func (u *upstream) candidates(now time.Time, tried []*target, wanted verdict) []*target {
 	var found []*target
 next:
-	for _, t := range u.targets {
+	for _, t := range u.all() {
 		for _, other := range tried {
 			if t == other {
 				continue next
@@ -274,7 +302,7 @@ func bound(key string, candidates []*target) *target {
 	var best *target
 	var most uint64
 	for _, t := range candidates {
-		sum := sha256.Sum256([]byte(t.url.Host + "\x00" + key))
+		sum := sha256.Sum256([]byte(t.url.Host + t.at() + "\x00" + key))
 		if h := binary.BigEndian.Uint64(sum[:]); best == nil || h > most {
 			best, most = t, h
 		}
@@ -282,11 +310,52 @@ func bound(key string, candidates []*target) *target {
 	return best
 }
 
-// load is what one more call would meet. A target that came back a moment ago
-// seems busier than it is.
-func (t *target) load(now time.Time, slowStart time.Duration) float64 {
-	latency := float64(max(t.latency.Load(), int64(100*time.Microsecond)))
-	return float64(t.inFlight.Load()+1) * latency / t.health.share(now, slowStart)
+// at is the address that a name has stood for, "" if it was not looked up.
+func (t *target) at() string {
+	if !t.address.IsValid() || t.address.String() == t.url.Hostname() {
+		return ""
+	}
+	return " (" + t.address.String() + ")"
+}
+
+const (
+	// alike are latencies that differ by less than this factor: between equal
+	// targets chance must not choose one for good.
+	alike = 2
+	// negligible is a latency below which targets are alike: the first call to one
+	// has to connect.
+	negligible = time.Millisecond
+	// forgetting is the time in which a latency that nobody measures any more
+	// fades to a third: a target that was slow once, as when it was first connected
+	// to, would get no call that shows that it is not.
+	forgetting = 10 * time.Second
+)
+
+// idler reports whether one more call should go to t rather than to another
+// target: by calls under way and latency, which fades with time (as Finagle's peak
+// EWMA does). A target that came back a moment ago seems busier than it is.
+func (t *target) idler(other *target, now time.Time, slowStart time.Duration) bool {
+	mine, others := t.expected(now), other.expected(now)
+	if max(mine, others) < alike*min(mine, others) {
+		mine, others = 1, 1
+	}
+	mine *= float64(t.inFlight.Load()+1) / t.health.share(now, slowStart)
+	others *= float64(other.inFlight.Load()+1) / other.health.share(now, slowStart)
+	return mine < others
+}
+
+// expected is the latency that a call will probably have, in ns.
+func (t *target) expected(now time.Time) float64 {
+	return max(t.faded(now), float64(negligible))
+}
+
+// faded is the moving average as it is still believed, in ns.
+func (t *target) faded(now time.Time) float64 {
+	latency := float64(t.latency.Load())
+	if age := now.Sub(time.Unix(0, t.measured.Load())); age > 0 {
+		latency *= math.Exp(-float64(age) / float64(forgetting))
+	}
+	return latency
 }
 
 // errNoTarget: every target is down.
@@ -324,7 +393,7 @@ func (t *target) call(r *http.Request) (*http.Response, error) {
 		t.learn(r.Context(), err)
 		return nil, err
 	}
-	t.took(time.Since(start))
+	t.took(start, time.Now())
 	t.health.succeeded()
 	if resp.Body == http.NoBody || resp.StatusCode == http.StatusSwitchingProtocols {
 		t.inFlight.Add(-1)
@@ -352,11 +421,11 @@ func (t *target) learn(ctx context.Context, err error) {
 }
 
 // took adds to the moving average; each call weighs an eighth.
-func (t *target) took(d time.Duration) {
-	old := t.latency.Load()
+func (t *target) took(start, end time.Time) {
+	d, old := float64(end.Sub(start)), t.faded(end)
+	t.measured.Store(end.UnixNano())
 	if old == 0 {
-		t.latency.Store(int64(d))
-		return
+		old = d
 	}
-	t.latency.Store(old + (int64(d)-old)/8) // a lost race loses one of many
+	t.latency.Store(int64(old + (d-old)/8)) // a lost race loses one of many
 }
