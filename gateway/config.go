@@ -114,6 +114,9 @@ type Upstream struct {
 	// Breaker stops calls to a target that fails; default: there is none, and a
 	// target whose calls fail in a row is put aside for a second or more.
 	Breaker *Breaker `yaml:"breaker"`
+	// Shed bounds the calls to all targets together by how their latency changes;
+	// default: nothing does.
+	Shed *Shed `yaml:"shed"`
 	// Concurrency bounds the calls to each target; default: nothing does.
 	Concurrency *Concurrency `yaml:"concurrency"`
 	// Resolve is how often the names of the targets are looked up; each address is a
@@ -175,6 +178,9 @@ type Route struct {
 	Cache *RouteCache `yaml:"cache"`
 	// Concurrency bounds the requests under way; default: nothing does.
 	Concurrency *Concurrency `yaml:"concurrency"`
+	// Priority of its requests where an upstream sheds: "lowest", "low", "normal"
+	// (the default), "high" or "highest".
+	Priority string `yaml:"priority"`
 	// Retry, Hedge and Fallback are for calls that fail or are slow; default:
 	// none. A call of which nothing was sent goes to another target in any case.
 	Retry    *Retry    `yaml:"retry"`
@@ -323,6 +329,9 @@ func (r *Route) check(path string, c *Config, found *mistakes) {
 	}
 	_, err := r.policies()
 	checkPolicies(path, err, found)
+	if _, ok := priorities[r.Priority]; !ok {
+		found.add(path+".priority", "%q is not one of lowest, low, normal, high, highest", r.Priority)
+	}
 	for name := range r.Headers {
 		if !headerName.MatchString(name) {
 			found.add(path+".headers", "%q is not a header's name", name)
@@ -352,6 +361,8 @@ func (u *Upstream) check(path, name string, found *mistakes) {
 	}
 	_, err := u.policy(name)
 	checkPolicies(path, err, found)
+	_, err = u.Shed.policy(name)
+	checkPolicies(path+".shed", err, found)
 	if _, _, err := parseSticky(u.Sticky); err != nil {
 		found.add(path+".sticky", "%s", err)
 	}

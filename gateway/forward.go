@@ -26,9 +26,9 @@ type forwarder struct {
 
 // newForwarder returns what stands at the end of a route.
 func newForwarder(r *Route, u *upstream, p *resilience.Policy) *forwarder {
-	f := &forwarder{route: r, calls: u, replays: r.Retry != nil}
+	f := &forwarder{route: r, calls: u.entry, replays: r.Retry != nil}
 	if p != nil {
-		f.calls = p.Transport(u)
+		f.calls = p.Transport(u.entry)
 	}
 	return f
 }

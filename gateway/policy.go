@@ -54,6 +54,32 @@ type Concurrency struct {
 	Wait time.Duration `yaml:"wait"`
 }
 
+// Shed bounds the calls under way to what an upstream can do, which it learns from
+// their latency. When more come, those of low priority are turned away first.
+type Shed struct {
+	// Min and Max of the bound; default 1 and 200.
+	Min int `yaml:"min"`
+	Max int `yaml:"max"`
+	// Wait is how long a call may wait for a place; default 100 ms.
+	Wait time.Duration `yaml:"wait"`
+}
+
+// priorities by their names in a file. It is read only.
+var priorities = map[string]resilience.Priority{
+	"": resilience.Normal, "lowest": resilience.Lowest, "low": resilience.Low, "normal": resilience.Normal, "high": resilience.High, "highest": resilience.Highest,
+}
+
+// policy of an upstream that sheds; nil: it does not.
+func (s *Shed) policy(upstream string) (*resilience.Policy, error) {
+	if s == nil {
+		return nil, nil
+	}
+	return resilience.New(upstream, &resilience.Options{Shed: &resilience.Shed{
+		Min: s.Min, Max: s.Max, MaxWait: s.Wait,
+		Priority: func(r *http.Request) resilience.Priority { return priorities[arrivalOf(r.Context()).route.Priority] },
+	}})
+}
+
 // Fallback is what a client gets when the upstream fails.
 type Fallback struct {
 	// Status of the answer; default 200.

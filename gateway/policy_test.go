@@ -175,3 +175,44 @@ func TestWrongPolicies(t *testing.T) {
 		}
 	}
 }
+
+// Under load the unimportant go first.
+func TestShed(t *testing.T) {
+	t.Parallel()
+	app := behind(t, func(http.ResponseWriter, *http.Request) { <-time.After(10 * time.Millisecond) })
+	c, err := gateway.Parse("f", []byte(`
+upstreams: {app: {targets: ["`+app+`"], shed: {min: 2, max: 2, wait: 200ms}}}
+routes: [{match: /, to: app, priority: lowest}, {match: /pay, to: app, priority: high}]
+`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	g := opened(t, c)
+	var done, shed [2]atomic.Int64 // unimportant, important
+	var all sync.WaitGroup
+	for n := range 1200 { // 200 a second fit; 400 come, a quarter of them important
+		path, i := "http://x/", 0
+		if n%4 == 0 {
+			path, i = "http://x/pay", 1
+		}
+		all.Go(func() {
+			switch w := ask(g, "GET", path); {
+			case w.Code == http.StatusOK:
+				done[i].Add(1)
+			case w.Code == http.StatusServiceUnavailable && w.Header().Get("Retry-After") != "":
+				shed[i].Add(1)
+			default:
+				t.Errorf("status %d", w.Code)
+			}
+		})
+		<-time.After(2500 * time.Microsecond)
+	}
+	all.Wait()
+	// Of the important ones a smaller part is shed.
+	if low, high := float64(shed[0].Load())/900, float64(shed[1].Load())/300; low < 0.2 || high > 0.75*low {
+		t.Errorf("unimportant: %d done, %d shed; important: %d done, %d shed", done[0].Load(), shed[0].Load(), done[1].Load(), shed[1].Load())
+	}
+	if target := g.Status().Upstreams[0].Targets[0]; target.Failures != 0 {
+		t.Errorf("%+v", target)
+	}
+}

@@ -28,6 +28,7 @@ import (
 type upstream struct {
 	name     string
 	config   Upstream
+	entry    http.RoundTripper // the upstream itself, or what sheds in front of it
 	resolver *net.Resolver
 	sticky   func(*http.Request) string // "": no key
 	targets  atomic.Pointer[[]*target]
@@ -55,6 +56,14 @@ func newUpstream(name string, config Upstream, resolver *net.Resolver) (*upstrea
 	config.defaults()
 	u := &upstream{name: name, config: config, resolver: resolver}
 	u.sticky = stickyKey(config.Sticky)
+	u.entry = u
+	shed, err := config.Shed.policy(name)
+	if err != nil {
+		return nil, err
+	}
+	if shed != nil {
+		u.entry = shed.Transport(u)
+	}
 	targets := make([]*target, 0, len(config.Targets))
 	u.targets.Store(&targets)
 	for _, text := range config.Targets {
