@@ -63,4 +63,10 @@
 // would not gain from that. When other programs wanted the processors, Banyan lost more
 // of its rate of appends than its peers did: measure on an idle machine, and look
 // at the rounds, not only at the medians.
+//
+// # Gateways
+//
+// The peers of the gateway are programs, which "banyan bench gateway --peers"
+// starts. The folder gateways has build.sh, which builds them, and a module with
+// the one that has to be written first.
 package main

@@ -25,6 +25,14 @@ func goTests() []campaign {
 		goTest("R10", "all back ends mean the same, 5,000 × 100 commands", "20 min", "^TestDifferential$", "mem", "sqlite", "postgres"),
 		goTest("R29", "300 kills of a projection's runner", "15 min", "^TestKilledRunner", "projection"),
 		goTest("R30", "rebuild of 1,000,000 events beside live writers", "10 min", "^TestRebuildLong", "projection"),
+		goTest("R31", "200 reloads of a gateway under 500,000 requests", "10 min", "^TestReload$", "internal/siege"),
+		goTest("R32", "100 restarts of one of two gateways, 100 hand-overs of one's socket", "10 min", "^(TestDrain|TestHandOver)$", "internal/siege", "cmd/banyan"),
+		goTest("R33", "10,000 idle connections to a gateway, plain and TLS; large bodies and long streams", "5 min", "^(TestIdleConnections|TestLargeAndLong)$", "internal/siege"),
+		goTest("R35", "2,000 clients of a gateway that are slow in four ways", "5 min", "^TestSlowClients$", "internal/siege"),
+		goTest("R36", "faults of servers behind a gateway, and of its clients", "10 min", "^(TestUpstreamFaults|TestClientFaults)$", "internal/siege"),
+		goTest("R38", "the cache against a model of RFC 9111, 20,000 sequences", "10 min", "^(TestModel|TestStampede)$", "gateway/cache"),
+		goTest("R39", "limits that four processes share are exact", "5 min", "^TestLimitsAreExactAcrossProcesses$", "postgres"),
+		goTest("G27", "1,000,000 inputs through a gateway to three servers that say what they saw", "10 min", "^TestDifferential$", "internal/siege"),
 	}
 }
 

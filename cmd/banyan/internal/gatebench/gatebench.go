@@ -2,16 +2,33 @@
 // side is a process of its own; the load generator, the server behind and the
 // proxy share the machine, so figures mean something only beside each other in
 // one run.
+//
+// # Fairness
+//
+// Every side speaks HTTP/1.1 with connections that are kept on both sides, has
+// room for all of them, writes no access log unless the case is about it, and gets
+// the same bytes. An access log goes to /dev/null as a file, one write a line: what
+// programs have for discarding leaves out the work of making the line. Otherwise
+// each has its own defaults (Banyan's include GOGC=400, which "banyan run" sets).
+// What each side has in the case policies is in Result.Policies: no free build of
+// the others has all of it, so they do less than Banyan.
+//
+// Memory of idle connections is that of the processes after the connections less
+// that before. nginx reserves all of its connections when it starts, so part of
+// what they cost is not in the difference.
+//
+// # Concurrency and failure
+//
+// Run may be called by many, but they would disturb each other. A program that the
+// machine does not have is in Report.Missing; one that does not answer as it
+// should ends the run with an error. All processes have ended when Run returns.
 package gatebench
 
 import (
 	"context"
-	"fmt"
+	"errors"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"slices"
-	"strings"
 	"time"
 )
 
@@ -20,6 +37,20 @@ const (
 	path   = "/orders/536365"
 	answer = `{"number":"536365","customer":"17850","country":"United Kingdom","lines":7,"total":"139.12"}`
 )
+
+// The cases.
+const (
+	CaseProxy    = "proxy"    // everything off, with added latency
+	CasePolicies = "policies" // authentication, limits, metrics and access log on
+	CaseCache    = "cache"    // hits
+	CaseRoutes   = "routes"   // lookup of a route among 10 and among 10,000
+	CaseIdle     = "idle"     // memory of idle connections
+)
+
+// Cases returns all cases, in the order of their results.
+func Cases() []string {
+	return []string{CaseProxy, CasePolicies, CaseCache, CaseRoutes, CaseIdle}
+}
 
 // Options of a run. The zero value of each field is its default.
 type Options struct {
@@ -31,6 +62,17 @@ type Options struct {
 	Connections int
 	// Rate of requests in a second at which latency is measured. Default 2000.
 	Rate int
+	// Idle connections of the case idle. Default 10,000, or what the limit of open
+	// files allows.
+	Idle int
+	// Settle is how long connections are idle before memory is read. Default 2 s.
+	Settle time.Duration
+	// Peers says whether Caddy, Traefik and the engine of KrakenD are measured.
+	Peers bool
+	// PeersDir is where programs are looked for, before the PATH. Default: nowhere.
+	PeersDir string
+	// Cases to measure. Default: all.
+	Cases []string
 	// Only are the sides to measure. Default: all that this machine has.
 	Only []string
 	// Progress is told what is measured; default: nobody.
@@ -38,187 +80,101 @@ type Options struct {
 }
 
 func (o *Options) defaults() {
-	if o.Rounds == 0 {
-		o.Rounds = 3
-	}
-	if o.Round == 0 {
-		o.Round = 3 * time.Second
-	}
-	if o.Connections == 0 {
-		o.Connections = 64
-	}
-	if o.Rate == 0 {
-		o.Rate = 2000
+	o.Rounds = orElse(o.Rounds, 3)
+	o.Round = orElse(o.Round, 3*time.Second)
+	o.Connections = orElse(o.Connections, 64)
+	o.Rate = orElse(o.Rate, 2000)
+	o.Idle = orElse(o.Idle, 10_000)
+	o.Settle = orElse(o.Settle, 2*time.Second)
+	if len(o.Cases) == 0 {
+		o.Cases = Cases()
 	}
 	if o.Progress == nil {
 		o.Progress = func(string) {}
 	}
 }
 
-// Result is what one side reached.
+func orElse[T int | time.Duration](value, otherwise T) T {
+	if value == 0 {
+		return otherwise
+	}
+	return value
+}
+
+// Result is what one side reached in one case.
 type Result struct {
+	Case string `json:"case"`
 	Name string `json:"name"`
-	// Rate is answers in a second, the median of all rounds.
+	// Rate is answers (of case routes: lookups) in a second, the median of all
+	// rounds.
 	Rate float64 `json:"ops_per_s"`
-	// Ratio is to nginx, or to the first side where there is none.
+	// Ratio is to nginx, or to the first side where there is none; of case routes to
+	// 10 routes; of case idle the bytes to nginx's.
 	Ratio float64 `json:"ratio"`
+	// RatioBare is to the same program with everything off, 0 if that is not known.
+	RatioBare float64 `json:"ratio_bare,omitempty"`
 	// P50MS and P99MS are latencies in milliseconds at the fixed rate, less those
 	// of the server behind.
 	P50MS float64 `json:"added_p50_ms"`
 	P99MS float64 `json:"added_p99_ms"`
+	// BytesEach is resident memory for each idle connection, Connections how many
+	// there were.
+	BytesEach   float64 `json:"bytes_per_connection,omitempty"`
+	Connections int     `json:"connections,omitempty"`
+	// Policies are what the side does beside forwarding.
+	Policies string `json:"policies,omitempty"`
 }
 
-// side is one of those that are measured.
-type side struct {
-	name    string
-	needs   string // a program; "": none
-	command func(b *bench, listen string) (*exec.Cmd, error)
-	header  func() string // of each request
+// Missing is a program that this machine does not have.
+type Missing struct {
+	Name string `json:"name"`
+	// How to get it.
+	How string `json:"how"`
 }
 
-// sides are in the order of a table. The first is the server behind, alone.
-func sides() []side {
-	self := func(kind string) func(*bench, string) (*exec.Cmd, error) {
-		return func(b *bench, listen string) (*exec.Cmd, error) {
-			return exec.Command(b.self, "bench", "gateway-server", kind, listen, b.behind), nil
-		}
-	}
-	none := func() string { return "" }
-	return []side{
-		{"server behind", "", self(kindServer), none},
-		{"nginx", "nginx", (*bench).nginx, none},
-		{"haproxy", "haproxy", (*bench).haproxy, none},
-		{"banyan", "", self(kindGateway), none},
-		{"banyan, policies", "", self(kindPolicies), policyHeader},
-		{"banyan, cache hits", "", self(kindCache), none},
-		{"nginx, cache hits", "nginx", (*bench).nginxCache, none},
-		{"httputil.ReverseProxy", "", self(kindReverseProxy), none},
-	}
+// Report is what a run found.
+type Report struct {
+	Results []Result  `json:"results"`
+	Missing []Missing `json:"missing,omitempty"`
 }
 
 // bench is one run.
 type bench struct {
 	Options
-	self   string // this program
-	dir    string
-	behind string // address
-	stops  []func()
+	self    string // this program
+	dir     string // of the run's files
+	behind  string // address
+	missing []Missing
+	stops   []func()
 }
 
-// Run measures. The results are in the order of their names above.
-func Run(ctx context.Context, options Options) ([]Result, error) {
+// Run measures.
+func Run(ctx context.Context, options Options) (_ *Report, err error) {
 	options.defaults()
 	b := &bench{Options: options}
-	defer b.end()
-	var err error
 	if b.self, err = os.Executable(); err != nil {
 		return nil, err
 	}
 	if b.dir, err = os.MkdirTemp("", "banyan-bench"); err != nil {
 		return nil, err
 	}
-	running, err := b.start()
-	if err != nil {
-		return nil, err
-	}
-	return b.measure(ctx, running)
-}
-
-// running is a side whose process runs.
-type running struct {
-	name   string
-	target *target
-	rates  []float64
-	slow   []*sample
-}
-
-// start starts all sides.
-func (b *bench) start() ([]*running, error) {
-	var all []*running
-	for i, s := range sides() {
-		if i > 0 && len(b.Only) > 0 && !slices.Contains(b.Only, s.name) {
-			continue
-		}
-		if s.needs != "" {
-			if _, err := exec.LookPath(s.needs); err != nil {
-				b.Progress(s.name + ": there is no " + s.needs + " on this machine")
-				continue
-			}
-		}
-		listen, err := freeAddress()
+	defer func() { err = errors.Join(err, os.RemoveAll(b.dir)) }()
+	defer b.end(0)
+	r := &Report{}
+	for _, part := range []func(context.Context) ([]Result, error){b.loads, b.lookups, b.idles} {
+		results, err := part(ctx)
 		if err != nil {
 			return nil, err
 		}
-		if i == 0 {
-			b.behind = listen
-		}
-		command, err := s.command(b, listen)
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", s.name, err)
-		}
-		if err := b.spawn(command, listen); err != nil {
-			return nil, fmt.Errorf("%s: %w", s.name, err)
-		}
-		t, err := probe(listen, s.header())
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", s.name, err)
-		}
-		all = append(all, &running{name: s.name, target: t})
+		r.Results = append(r.Results, results...)
 	}
-	return all, nil
+	r.Missing = b.missing
+	return r, nil
 }
 
-// measure gives each side its turn in each round, so that what else the machine
-// does hits all of them.
-func (b *bench) measure(ctx context.Context, all []*running) ([]Result, error) {
-	for round := range b.Rounds {
-		for _, r := range all {
-			b.Progress(fmt.Sprintf("round %d of %d: %s", round+1, b.Rounds, r.name))
-			full, err := r.target.load(ctx, b.Connections, b.Round, 0)
-			if err != nil {
-				return nil, fmt.Errorf("%s: %w", r.name, err)
-			}
-			slow, err := r.target.load(ctx, b.Connections, b.Round, b.Rate)
-			if err != nil {
-				return nil, fmt.Errorf("%s: %w", r.name, err)
-			}
-			r.rates, r.slow = append(r.rates, full.rate), append(r.slow, slow)
-			if ctx.Err() != nil {
-				return nil, ctx.Err()
-			}
-		}
-	}
-	return results(all), nil
-}
-
-func results(all []*running) []Result {
-	base := all[0]
-	for _, r := range all {
-		if r.name == "nginx" {
-			base = r
-		}
-	}
-	var out []Result
-	for _, r := range all {
-		out = append(out, Result{
-			Name: r.name, Rate: median(r.rates), Ratio: median(r.rates) / median(base.rates),
-			P50MS: added(r, all[0], 0.5), P99MS: added(r, all[0], 0.99),
-		})
-	}
-	return out
-}
-
-// added is how much longer a side takes than the server behind, in milliseconds.
-func added(r, behind *running, q float64) float64 {
-	return quantileOf(r, q) - quantileOf(behind, q)
-}
-
-func quantileOf(r *running, q float64) float64 {
-	var values []float64
-	for _, s := range r.slow {
-		values = append(values, float64(s.quantile(q).Microseconds())/1000)
-	}
-	return median(values)
+// wants says whether a side is asked for.
+func (b *bench) wants(s side) bool {
+	return slices.Contains(b.Cases, s.in) && (b.Peers || !s.peer) && (len(b.Only) == 0 || slices.Contains(b.Only, s.name))
 }
 
 func median(values []float64) float64 {
@@ -226,11 +182,11 @@ func median(values []float64) float64 {
 	return sorted[len(sorted)/2]
 }
 
-func (b *bench) end() {
-	for _, stop := range slices.Backward(b.stops) {
+// end stops what runs, the last first, but for so many of the first.
+func (b *bench) end(keep int) {
+	keep = min(keep, len(b.stops))
+	for _, stop := range slices.Backward(b.stops[keep:]) {
 		stop()
 	}
-	if strings.HasPrefix(filepath.Base(b.dir), "banyan-bench") {
-		_ = os.RemoveAll(b.dir)
-	}
+	b.stops = b.stops[:keep]
 }

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -18,31 +19,69 @@ import (
 // reading one costs next to nothing.
 type target struct {
 	address string
+	tls     bool // only where connections are counted
 	request []byte
 }
 
-// probe asks once, and learns what answers look like.
-func probe(address string, header string) (*target, error) {
-	t := &target{address: address, request: []byte("GET " + path + " HTTP/1.1\r\nHost: bench.example\r\nUser-Agent: bench\r\nAccept: application/json\r\n" + header + "\r\n")}
-	conn, err := net.DialTimeout("tcp", address, 5*time.Second)
+func newTarget(address, header string) *target {
+	return &target{address: address, request: []byte("GET " + path + " HTTP/1.1\r\nHost: bench.example\r\nUser-Agent: bench\r\nAccept: application/json\r\n" + header + "\r\n")}
+}
+
+// dial opens a connection.
+func (t *target) dial(ctx context.Context) (net.Conn, error) {
+	conn, err := new(net.Dialer).DialContext(ctx, "tcp", t.address)
+	if err == nil && t.tls {
+		conn = tls.Client(conn, &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"http/1.1"}}) //nolint:gosec // of a process that this one has started, on loopback
+	}
+	return conn, err
+}
+
+// ready asks until the answer is the right one: some proxies listen before they
+// know where to forward to.
+func (t *target) ready(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
+	defer cancel()
+	for {
+		err := t.probe(ctx)
+		if err == nil || sleep(ctx, 50*time.Millisecond) != nil {
+			return err
+		}
+	}
+}
+
+// probe asks once, and looks at the answer as a strict client would.
+func (t *target) probe(ctx context.Context) error {
+	conn, err := t.dial(ctx)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer conn.Close()
 	_ = conn.SetDeadline(time.Now().Add(5 * time.Second)) // a dead connection shows at the read
 	if _, err := conn.Write(t.request); err != nil {
-		return nil, err
+		return err
 	}
 	resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer resp.Body.Close()
 	body, err := io.ReadAll(resp.Body)
-	if err != nil || resp.StatusCode != http.StatusOK || string(body) != answer || resp.ContentLength < 0 {
-		return nil, fmt.Errorf("%s answers %d, %d bytes, %w", address, resp.StatusCode, len(body), err)
+	if err != nil {
+		return err
 	}
-	return t, nil
+	if resp.StatusCode != http.StatusOK || string(body) != answer || resp.ContentLength < 0 || resp.Close {
+		return fmt.Errorf("%s answers %d, %.100q, length %d, close %v", t.address, resp.StatusCode, body, resp.ContentLength, resp.Close)
+	}
+	return nil
+}
+
+// ask asks once over a connection.
+func (t *target) ask(conn net.Conn) error {
+	_ = conn.SetDeadline(time.Now().Add(30 * time.Second)) // a dead connection shows at the read
+	if _, err := conn.Write(t.request); err != nil {
+		return err
+	}
+	return readAnswer(conn, make([]byte, 8<<10))
 }
 
 // sample is what a load has measured.

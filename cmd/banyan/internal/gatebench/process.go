@@ -2,43 +2,104 @@ package gatebench
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"net"
 	"os"
 	"os/exec"
-	"path/filepath"
+	"sync"
 	"time"
 )
 
+// process is one that runs.
+type process struct {
+	command *exec.Cmd
+	said    *tail
+	ended   chan struct{}
+	err     error // once it has ended
+}
+
+const (
+	// startTimeout is how long a process may take to listen, and to answer as it
+	// should.
+	startTimeout = 20 * time.Second
+	// stopTimeout is how long it may take to end before it is killed.
+	stopTimeout = 3 * time.Second
+)
+
 // spawn starts a process and waits until it accepts connections.
-func (b *bench) spawn(command *exec.Cmd, listen string) error {
-	var said bytes.Buffer
-	command.Stdout, command.Stderr = &said, &said
+func spawn(ctx context.Context, command *exec.Cmd, listen string) (*process, error) {
+	p := &process{command: command, said: &tail{}, ended: make(chan struct{})}
+	command.Stdout, command.Stderr = p.said, p.said
 	if err := command.Start(); err != nil {
-		return err
+		return nil, err
 	}
-	ended := make(chan error, 1)
-	go func() { ended <- command.Wait() }()
-	b.stops = append(b.stops, func() {
-		_ = command.Process.Kill() // it may have ended
-		<-ended
-	})
-	for deadline := time.Now().Add(10 * time.Second); ; {
-		conn, err := net.DialTimeout("tcp", listen, time.Second)
+	go func() {
+		p.err = command.Wait()
+		close(p.ended)
+	}()
+	if err := p.listens(ctx, listen); err != nil {
+		p.stop()
+		return nil, err
+	}
+	return p, nil
+}
+
+func (p *process) listens(ctx context.Context, listen string) error {
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
+	defer cancel()
+	for {
+		conn, err := new(net.Dialer).DialContext(ctx, "tcp", listen)
 		if err == nil {
 			return conn.Close()
 		}
 		select {
-		case err := <-ended:
-			ended <- err
-			return fmt.Errorf("it ended: %w: %s", err, said.String())
-		default:
+		case <-p.ended:
+			return fmt.Errorf("it ended: %w: %s", p.err, p.output())
+		case <-ctx.Done():
+			return fmt.Errorf("it does not listen: %w: %s", err, p.output())
+		case <-time.After(10 * time.Millisecond):
 		}
-		if time.Now().After(deadline) {
-			return fmt.Errorf("it does not listen: %w", err)
-		}
-		time.Sleep(10 * time.Millisecond)
 	}
+}
+
+// stop ends it. It is asked first: nginx's workers would outlive a master that is
+// killed.
+func (p *process) stop() {
+	_ = p.command.Process.Signal(os.Interrupt) // it may have ended, or not know interrupts
+	select {
+	case <-p.ended:
+	case <-time.After(stopTimeout):
+		_ = p.command.Process.Kill() // it may have ended
+		<-p.ended
+	}
+}
+
+// output is the end of what it said.
+func (p *process) output() string { return p.said.String() }
+
+// tail keeps the last bytes that are written to it.
+type tail struct {
+	mu   sync.Mutex
+	text []byte // guarded by mu
+}
+
+const tailBytes = 2 << 10
+
+func (t *tail) Write(text []byte) (int, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.text = append(t.text, text...)
+	if extra := len(t.text) - tailBytes; extra > 0 {
+		t.text = append(t.text[:0], t.text[extra:]...)
+	}
+	return len(text), nil
+}
+
+func (t *tail) String() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return string(bytes.TrimSpace(t.text))
 }
 
 func freeAddress() (string, error) {
@@ -48,53 +109,4 @@ func freeAddress() (string, error) {
 	}
 	defer l.Close()
 	return l.Addr().String(), nil
-}
-
-// nginxConfig: pid, errors, http part, listen, location.
-const nginxConfig = `worker_processes auto; daemon off; pid %s; error_log %s;
-events { worker_connections 4096; }
-http {
-  access_log off; keepalive_requests 100000000; %s
-  upstream behind { server %s; keepalive 128; keepalive_requests 100000000; }
-  server { listen %s; location / { proxy_pass http://behind; proxy_http_version 1.1; proxy_set_header Connection ""; %s } }
-}
-`
-
-func (b *bench) nginx(listen string) (*exec.Cmd, error) {
-	return b.nginxWith("nginx", listen, "", "")
-}
-
-func (b *bench) nginxCache(listen string) (*exec.Cmd, error) {
-	return b.nginxWith("nginx-cache", listen,
-		"proxy_cache_path "+filepath.Join(b.dir, "cache")+" keys_zone=c:10m;", "proxy_cache c; proxy_cache_valid 200 1h;")
-}
-
-func (b *bench) nginxWith(name, listen, http, location string) (*exec.Cmd, error) {
-	if err := os.Chmod(b.dir, 0o755); err != nil { //nolint:gosec // its workers have another user
-		return nil, err
-	}
-	file := filepath.Join(b.dir, name+".conf")
-	text := fmt.Sprintf(nginxConfig, filepath.Join(b.dir, name+".pid"), filepath.Join(b.dir, name+".log"), http, b.behind, listen, location)
-	return exec.Command("nginx", "-c", file), os.WriteFile(file, []byte(text), 0o600)
-}
-
-// haproxyConfig: listen, server.
-const haproxyConfig = `global
-  maxconn 4096
-defaults
-  mode http
-  timeout connect 5s
-  timeout client 30s
-  timeout server 30s
-  http-reuse always
-frontend f
-  bind %s
-  default_backend b
-backend b
-  server s %s
-`
-
-func (b *bench) haproxy(listen string) (*exec.Cmd, error) {
-	file := filepath.Join(b.dir, "haproxy.cfg")
-	return exec.Command("haproxy", "-db", "-f", file), os.WriteFile(file, fmt.Appendf(nil, haproxyConfig, listen, b.behind), 0o600)
 }

@@ -6,6 +6,7 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -13,6 +14,7 @@ import (
 	"net/http"
 	"net/http/httputil"
 	"net/url"
+	"os"
 	"runtime/debug"
 	"strconv"
 	"time"
@@ -27,6 +29,7 @@ import (
 const (
 	kindServer       = "server"
 	kindGateway      = "gateway"
+	kindGatewayTLS   = "gateway-tls"
 	kindPolicies     = "policies"
 	kindCache        = "cache"
 	kindReverseProxy = "reverse-proxy"
@@ -46,7 +49,7 @@ func Serve(ctx context.Context, kind, listen, behind string) error {
 			return err
 		}
 		context.AfterFunc(ctx, func() { _ = s.Close() })
-		return s.Serve(l)
+		return served(s.Serve(l))
 	case kindReverseProxy:
 		u := &url.URL{Scheme: "http", Host: behind}
 		p := &httputil.ReverseProxy{
@@ -55,9 +58,17 @@ func Serve(ctx context.Context, kind, listen, behind string) error {
 		}
 		s := &http.Server{Handler: p, ReadHeaderTimeout: 10 * time.Second}
 		context.AfterFunc(ctx, func() { _ = s.Close() })
-		return s.Serve(l)
+		return served(s.Serve(l))
 	}
 	return serveGateway(ctx, kind, l, behind)
+}
+
+// served leaves out that the server was closed, which is how each ends.
+func served(err error) error {
+	if errors.Is(err, http.ErrServerClosed) {
+		return nil
+	}
+	return err
 }
 
 func serveAnswer(w http.ResponseWriter, _ *http.Request) {
@@ -72,37 +83,65 @@ func serveGateway(ctx context.Context, kind string, l net.Listener, behind strin
 		Upstreams: map[string]gateway.Upstream{"u": {Targets: []string{"http://" + behind}}},
 		Routes:    []gateway.Route{{Match: "/", To: "u"}},
 	}
-	o := &gateway.Options{}
-	switch kind {
-	case kindGateway:
-	case kindCache:
-		c.Routes[0].Cache = &gateway.RouteCache{TTL: time.Hour}
-	case kindPolicies:
-		issuer, stop, err := serveKeys()
-		if err != nil {
-			return err
-		}
-		defer stop()
-		c.Credentials = map[string]gateway.Credential{"people": {JWT: &gateway.JWT{Issuer: benchIssuer, KeysURL: issuer, Audiences: []string{"bench"}, AllowHTTP: true, AllowNetworks: []string{"127.0.0.0/8"}}}}
-		c.Routes[0].Auth = &gateway.Access{By: []string{"people"}, Forward: map[string]string{"X-User": "subject"}}
-		c.Routes[0].Limits = []gateway.RouteLimit{{Rate: "1000000/s", Per: "identity"}}
-		log := slog.New(slog.NewJSONHandler(io.Discard, nil))
-		o.Hooks.Served = func(s gateway.Served) {
-			log.LogAttrs(ctx, slog.LevelInfo, "request", slog.String("route", s.Route), slog.String("client", s.Client), slog.String("path", s.Path), slog.Int("status", s.Status), slog.Duration("took", s.Took), slog.String("trace", s.Trace))
-		}
-	default:
-		return fmt.Errorf("no such server: %q", kind)
+	o, front := &gateway.Options{}, &gateway.FrontOptions{}
+	stop, err := configure(ctx, kind, c, o, front)
+	if err != nil {
+		return err
 	}
+	defer stop()
 	g, err := gateway.New(c, o)
 	if err != nil {
 		return err
 	}
 	defer g.Close()
-	front, err := gateway.NewFront(g, nil)
+	f, err := gateway.NewFront(g, front)
 	if err != nil {
 		return err
 	}
-	return front.Run(ctx, l)
+	return f.Run(ctx, l)
+}
+
+// configure adds what a kind of gateway has. stop ends what it has started.
+func configure(ctx context.Context, kind string, c *gateway.Config, o *gateway.Options, front *gateway.FrontOptions) (stop func(), err error) {
+	stop = func() {}
+	switch kind {
+	case kindGateway:
+	case kindGatewayTLS:
+		front.TLS, err = tlsConfig()
+	case kindCache:
+		c.Routes[0].Cache = &gateway.RouteCache{TTL: time.Hour}
+	case kindPolicies:
+		stop, err = policies(ctx, c, o)
+	default:
+		err = fmt.Errorf("no such server: %q", kind)
+	}
+	return stop, err
+}
+
+// policies switches everything on. The access log is that of "banyan run".
+func policies(ctx context.Context, c *gateway.Config, o *gateway.Options) (stop func(), err error) {
+	keys, stopKeys, err := serveKeys()
+	if err != nil {
+		return nil, err
+	}
+	file, err := os.OpenFile(os.DevNull, os.O_WRONLY, 0)
+	if err != nil {
+		stopKeys()
+		return nil, err
+	}
+	c.Credentials = map[string]gateway.Credential{"people": {JWT: &gateway.JWT{Issuer: benchIssuer, KeysURL: keys, Audiences: []string{"bench"}, AllowHTTP: true, AllowNetworks: []string{"127.0.0.0/8"}}}}
+	c.Routes[0].Auth = &gateway.Access{By: []string{"people"}, Forward: map[string]string{"X-User": "subject"}}
+	c.Routes[0].Limits = []gateway.RouteLimit{{Rate: "1000000/s", Per: "identity"}}
+	log := slog.New(slog.NewJSONHandler(file, nil))
+	o.Hooks.Served = func(s gateway.Served) {
+		log.LogAttrs(ctx, slog.LevelInfo, "request",
+			slog.String("route", s.Route), slog.String("client", s.Client), slog.String("method", s.Method), slog.String("host", s.Host), slog.String("path", s.Path),
+			slog.String("proto", s.Proto), slog.Int("status", s.Status), slog.Int64("bytes", s.Bytes), slog.Float64("took_ms", float64(s.Took.Microseconds())/1000), slog.String("trace", s.Trace))
+	}
+	return func() {
+		stopKeys()
+		_ = file.Close() // it kept nothing
+	}, nil
 }
 
 const benchIssuer = "http://issuer.bench"
