@@ -7,9 +7,12 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
+	"fmt"
 	"io"
+	"log"
 	"math/big"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"testing"
@@ -164,5 +167,56 @@ func TestClientCertificates(t *testing.T) {
 	}
 	if got := get("/inner", orders); got == "orders.internal" {
 		t.Error("the old authority is trusted still")
+	}
+}
+
+// Targets are trusted by the authority that the upstream names, and shown its
+// certificate, also a renewed one, over both protocols.
+func TestTargetTLS(t *testing.T) {
+	t.Parallel()
+	for _, protocol := range []string{"http1", "h2"} {
+		t.Run(protocol, func(t *testing.T) {
+			t.Parallel()
+			dir := t.TempDir()
+			server, _ := certificate(t)
+			own, ownPool := certificate(t)
+			shown := gateway.TLSFiles{Cert: filepath.Join(dir, "cert.pem"), Key: filepath.Join(dir, "key.pem")}
+			ca := gateway.TLSFiles{Cert: filepath.Join(dir, "ca.pem"), Key: filepath.Join(dir, "unused.pem")}
+			pemFiles(t, shown, own)
+			pemFiles(t, ca, server)
+			s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				_, _ = fmt.Fprint(w, r.Proto, len(r.TLS.PeerCertificates))
+			}))
+			s.TLS = &tls.Config{Certificates: []tls.Certificate{server}, ClientCAs: ownPool, ClientAuth: tls.RequireAndVerifyClientCert}
+			s.EnableHTTP2 = protocol == "h2"
+			s.Config.ErrorLog = log.New(io.Discard, "", 0)
+			s.StartTLS()
+			t.Cleanup(s.Close)
+			asked := func(o *gateway.TargetTLS) string {
+				c := to(s.URL)
+				c.Upstreams["u"] = gateway.Upstream{Targets: []string{s.URL}, Protocol: protocol, TLS: o}
+				c.Routes[0].To = "u"
+				w := ask(opened(t, c), "GET", "http://x/")
+				return fmt.Sprint(w.Code, " ", w.Body.String())
+			}
+			want := map[string]string{"http1": "200 HTTP/1.11", "h2": "200 HTTP/2.01"}[protocol]
+			if got := asked(&gateway.TargetTLS{CA: ca.Cert, Cert: shown.Cert, Key: shown.Key, Name: "localhost"}); got != want {
+				t.Errorf("got %s, want %s", got, want)
+			}
+			for what, o := range map[string]*gateway.TargetTLS{
+				"no authority":   {Cert: shown.Cert, Key: shown.Key, Name: "localhost"},
+				"no certificate": {CA: ca.Cert, Name: "localhost"},
+				"another name":   {CA: ca.Cert, Cert: shown.Cert, Key: shown.Key, Name: "other.example"},
+			} {
+				if got := asked(o); got[:3] != "503" && got[:3] != "502" {
+					t.Errorf("%s: got %s", what, got)
+				}
+			}
+		})
+	}
+	c := to("https://127.0.0.1")
+	c.Upstreams["u"] = gateway.Upstream{Targets: []string{"https://127.0.0.1"}, TLS: &gateway.TargetTLS{CA: "none.pem"}}
+	if found := c.Check(); len(found) != 1 || found[0].Path != "$.upstreams.u.tls" {
+		t.Errorf("a missing authority: %+v", found)
 	}
 }

@@ -102,6 +102,9 @@ type Upstream struct {
 	// Protocol that the targets speak: "http1" (the default) or "h2", which gRPC
 	// needs.
 	Protocol string `yaml:"protocol"`
+	// TLS is for targets with https://; default: they are trusted if the machine
+	// trusts them, and shown nothing.
+	TLS *TargetTLS `yaml:"tls"`
 	// Health asks each target whether it is well; default: never. Failing calls
 	// count in any case.
 	Health Health `yaml:"health"`
@@ -361,6 +364,8 @@ func (u *Upstream) check(path, name string, found *mistakes) {
 	}
 	_, err := u.policy(name)
 	checkPolicies(path, err, found)
+	_, err = u.TLS.config()
+	checkPolicies(path+".tls", err, found)
 	_, err = u.Shed.policy(name)
 	checkPolicies(path+".shed", err, found)
 	if _, _, err := parseSticky(u.Sticky); err != nil {

@@ -130,8 +130,12 @@ func newTarget(text string, address netip.Addr, config *Upstream) (*target, erro
 // connect makes the client of a target.
 func (t *target) connect(config *Upstream) error {
 	at := t.url
+	secure, err := config.TLS.config()
+	if err != nil {
+		return err
+	}
 	if config.Protocol == "h2" {
-		t.client, t.close = newHTTP2(t, config)
+		t.client, t.close = newHTTP2(t, config, secure)
 		return nil
 	}
 	options := &http1.ClientOptions{
@@ -140,7 +144,7 @@ func (t *target) connect(config *Upstream) error {
 	}
 	port := "80"
 	if at.Scheme == "https" {
-		port, options.TLS = "443", &tls.Config{MinVersion: tls.VersionTLS12}
+		port, options.TLS = "443", secure
 	}
 	if at.Port() != "" {
 		port = at.Port()
@@ -155,12 +159,12 @@ func (t *target) connect(config *Upstream) error {
 
 // newHTTP2 returns a client for a target that speaks HTTP/2, such as a gRPC
 // server: over TLS, or in the clear by prior knowledge.
-func newHTTP2(t *target, config *Upstream) (http.RoundTripper, func() error) {
+func newHTTP2(t *target, config *Upstream, secure *tls.Config) (http.RoundTripper, func() error) {
 	protocols := new(http.Protocols)
 	protocols.SetHTTP2(true)
 	protocols.SetUnencryptedHTTP2(true)
 	transport := &http.Transport{
-		DialContext: t.dial(config.ConnectTimeout), TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS12},
+		DialContext: t.dial(config.ConnectTimeout), TLSClientConfig: secure,
 		TLSHandshakeTimeout: config.ConnectTimeout, IdleConnTimeout: config.IdleTimeout, DisableCompression: true, Protocols: protocols,
 		HTTP2: &http.HTTP2Config{SendPingTimeout: 15 * time.Second, PingTimeout: 5 * time.Second},
 	}
