@@ -295,11 +295,15 @@ func (s *state) begin(before *state, log *slog.Logger) {
 			p.begin()
 		}
 	}
+	var all sync.WaitGroup
 	for name, p := range s.providers {
-		if err := p.await(context.Background()); err != nil {
-			log.Error("requests with this credential are answered 503 until it can be checked", "credential", name, "error", err.Error())
-		}
+		all.Go(func() {
+			if err := p.await(context.Background()); err != nil {
+				log.Error("requests with this credential are answered 503 until it can be checked", "credential", name, "error", err.Error())
+			}
+		})
 	}
+	all.Wait()
 }
 
 // end closes the parts that another state does not have.
