@@ -44,7 +44,7 @@ var rules = []rule{
 	{[]string{"gateway/limit"}, []string{"."}, nil, "a policy is an http.Handler that a program can use without the gateway"},
 	{[]string{"gateway/browser", "gateway/transform"}, []string{".", "internal/http1"}, nil, "a policy is an http.Handler that a program can use without the gateway"},
 	{[]string{"gateway/compress"}, []string{".", "internal/http1"}, []string{"github.com/klauspost/compress"}, "a policy is an http.Handler that a program can use without the gateway"},
-	{[]string{"gateway/compose"}, []string{".", "internal/nearest"}, nil, "a policy is an http.Handler that a program can use without the gateway"},
+	{[]string{"gateway/compose"}, []string{".", "internal/http1", "internal/nearest"}, nil, "a policy is an http.Handler that a program can use without the gateway"},
 	{[]string{"gateway/cache"}, []string{"."}, nil, "a policy is an http.Handler that a program can use without the gateway"},
 	{[]string{"gateway"}, []string{".", "internal/http1", "internal/nearest", "resilience", "auth", "auth/condition", "gateway/browser", "gateway/cache", "gateway/compose", "gateway/compress", "gateway/limit", "gateway/transform"}, []string{"github.com/goccy/go-yaml"}, "the gateway puts the edge together; the edge knows the vocabulary, never the log: it stands in front of applications that have none"},
 	{[]string{"app"}, []string{".", "store", "view", "projection", "mem", "sqlite", "postgres", "internal/nearest"}, []string{anywhere}, "only app and the binary name back ends"},

@@ -155,7 +155,7 @@ func TestResolve(t *testing.T) {
 	for range 200 {
 		seen[ask(g, "GET", "http://x/").Body.String()]++
 	}
-	if len(seen) != 2 || seen["127.0.0.12 app.internal.example"] < 20 || seen["127.0.0.13 app.internal.example"] < 20 {
+	if len(seen) != 2 || seen["127.0.0.12 app.internal.example"] == 0 || seen["127.0.0.13 app.internal.example"] == 0 {
 		t.Errorf("answers %v", seen)
 	}
 	close(free)

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/banyanhq/banyan"
+	"github.com/banyanhq/banyan/internal/http1"
 )
 
 // Config of a Policy. The zero value does nothing.
@@ -159,7 +160,7 @@ func (c *CORS) check(found *mistakes) {
 	}
 	for name, list := range map[string][]string{"methods": c.Methods, "headers": c.Headers, "expose": c.Expose} {
 		for _, item := range list {
-			if !isToken(item) || item == "*" && name != "headers" {
+			if !http1.IsToken(item) || item == "*" && name != "headers" {
 				found.add("cors.%s: %q is not a name", name, item)
 			}
 		}
@@ -174,7 +175,7 @@ func (s *Security) check(found *mistakes) {
 		return
 	}
 	for _, f := range s.fields() {
-		if !fieldValue(f.value) {
+		if !http1.IsFieldValue(f.value) {
 			found.add("security: the value of %s has a control character, or a space at an end", f.name)
 		}
 	}
@@ -192,37 +193,15 @@ func (c *CDN) check(found *mistakes) {
 			found.add("cdn.networks: %q is not a network; want something like 10.0.0.0/8", n)
 		}
 	}
-	if !fieldValue(c.CacheControl) || !fieldValue(c.CDNCacheControl) {
+	if !http1.IsFieldValue(c.CacheControl) || !http1.IsFieldValue(c.CDNCacheControl) {
 		found.add("cdn: a value has a control character, or a space at an end")
 	}
 	for _, k := range c.Keys {
-		if !fieldValue(k) || k == "" || strings.ContainsAny(k, " \t") {
+		if !http1.IsFieldValue(k) || k == "" || strings.ContainsAny(k, " \t") {
 			found.add("cdn.keys: %q is not a key", k)
 		}
 	}
 	if c.Replace && c.CacheControl == "" {
 		found.add("cdn.replace: there is no cache_control")
 	}
-}
-
-// isToken is RFC 9110 §5.6.2.
-func isToken(s string) bool {
-	for i := range len(s) {
-		c := s[i]
-		if c|0x20 >= 'a' && c|0x20 <= 'z' || c >= '0' && c <= '9' || strings.IndexByte("!#$%&'*+-.^_`|~", c) >= 0 {
-			continue
-		}
-		return false
-	}
-	return s != ""
-}
-
-// fieldValue reports whether s can be the value of a header (RFC 9110 §5.5).
-func fieldValue(s string) bool {
-	for i := range len(s) {
-		if s[i] < ' ' && s[i] != '\t' || s[i] == 0x7f {
-			return false
-		}
-	}
-	return strings.Trim(s, " \t") == s
 }

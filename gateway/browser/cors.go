@@ -5,6 +5,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/banyanhq/banyan/internal/http1"
 )
 
 // cors is a compiled CORS.
@@ -117,7 +119,7 @@ func (c *cors) allowed(lines []string) string {
 	for _, line := range lines {
 		for name := range strings.SplitSeq(line, ",") {
 			name = strings.ToLower(strings.Trim(name, " \t"))
-			if isToken(name) && (c.anyHeader || c.headers[name]) {
+			if http1.IsToken(name) && (c.anyHeader || c.headers[name]) {
 				out = append(out, name)
 			}
 		}

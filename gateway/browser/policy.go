@@ -1,9 +1,9 @@
 package browser
 
 import (
-	"encoding/json"
 	"net/http"
-	"strconv"
+
+	"github.com/banyanhq/banyan/internal/http1"
 )
 
 // Policy does what its Config says.
@@ -42,22 +42,9 @@ func (p *Policy) serve(w http.ResponseWriter, r *http.Request, next http.Handler
 		a.preflight = true
 		p.cors.preflight(a, r)
 	case p.cors != nil && p.cors.refuses(r) && !own(originOf(r), r.Host, a.secure), p.crossSite != nil && p.crossSite.refuses(r, a.secure):
-		problem(a, http.StatusForbidden, "a page of another origin may not do this")
+		http1.Problem(a, http.StatusForbidden, "a page of another origin may not do this")
 	default:
 		next.ServeHTTP(a, r)
 		a.end()
 	}
-}
-
-// problem answers with problem details (RFC 9457).
-func problem(w http.ResponseWriter, status int, detail string) {
-	text, _ := json.Marshal(map[string]any{ // of strings and a number: it cannot fail
-		"type": "about:blank", "title": http.StatusText(status), "status": status, "detail": detail,
-	})
-	h := w.Header()
-	h.Set("Content-Type", "application/problem+json")
-	h.Set("Content-Length", strconv.Itoa(len(text)))
-	h.Set("Cache-Control", "no-store")
-	w.WriteHeader(status)
-	_, _ = w.Write(text) // a client that is gone does not read it
 }

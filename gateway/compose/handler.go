@@ -2,7 +2,6 @@ package compose
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -11,6 +10,7 @@ import (
 	"time"
 
 	"github.com/banyanhq/banyan"
+	"github.com/banyanhq/banyan/internal/http1"
 )
 
 // Missing is the header with the names of the parts that an answer lacks, in whole
@@ -65,7 +65,7 @@ func New(name string, c *Config, upstream func(name string) http.RoundTripper, o
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
 		w.Header().Set("Allow", "GET, HEAD")
-		problem(w, r, &failure{status: http.StatusMethodNotAllowed, detail: "this can only be read"})
+		problem(w, &failure{status: http.StatusMethodNotAllowed, detail: "this can only be read"})
 		return
 	}
 	run := newRun(h, r)
@@ -74,14 +74,14 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		panic(http.ErrAbortHandler) // nobody is there
 	}
 	if run.first != nil {
-		problem(w, r, run.first)
+		problem(w, run.first)
 		return
 	}
 	body, ok := run.write()
 	if !ok {
 		f := &failure{status: http.StatusBadGateway, detail: "the answers are larger than allowed together", err: errWhole}
 		h.failed(r, "", f)
-		problem(w, r, f)
+		problem(w, f)
 		return
 	}
 	run.header(w.Header())
@@ -171,13 +171,7 @@ func (w *writer) merge(p *part, res result, more bool) bool {
 }
 
 // problem answers with problem details (RFC 9457).
-func problem(w http.ResponseWriter, r *http.Request, f *failure) {
-	text, _ := json.Marshal(struct { // of strings and a number: it cannot fail
-		Type   string `json:"type"`
-		Title  string `json:"title"`
-		Status int    `json:"status"`
-		Detail string `json:"detail"`
-	}{"about:blank", http.StatusText(f.status), f.status, f.detail})
+func problem(w http.ResponseWriter, f *failure) {
 	h := w.Header()
 	if f.after != "" {
 		h.Set("Retry-After", f.after)
@@ -185,11 +179,5 @@ func problem(w http.ResponseWriter, r *http.Request, f *failure) {
 	for _, c := range f.challenge {
 		h.Add("WWW-Authenticate", c)
 	}
-	h.Set("Content-Type", "application/problem+json")
-	h.Set("Content-Length", strconv.Itoa(len(text)))
-	h.Set("Cache-Control", "no-store")
-	w.WriteHeader(f.status)
-	if r.Method != http.MethodHead {
-		_, _ = w.Write(text) // a client that is gone does not read it
-	}
+	http1.Problem(w, f.status, f.detail)
 }

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/banyanhq/banyan"
+	"github.com/banyanhq/banyan/internal/http1"
 )
 
 // The encodings that this package knows.
@@ -101,7 +102,7 @@ func (c *Config) Check() error {
 func (r *Requests) check(add func(string, ...any)) {
 	for _, name := range r.Allow {
 		switch {
-		case !isToken(name) || name != strings.ToLower(name) || name == "identity":
+		case !http1.IsToken(name) || name != strings.ToLower(name) || name == "identity":
 			add("requests.allow: %q is not a content coding", name)
 		case r.Decompress && name != Gzip && name != Zstd:
 			add("requests.allow: %q cannot be decompressed here", name)
@@ -151,20 +152,8 @@ func (c Config) defaults() Config {
 // end like it.
 func validType(t string) bool {
 	if suffix, ok := strings.CutPrefix(t, "*+"); ok {
-		return isToken(suffix)
+		return http1.IsToken(suffix)
 	}
 	kind, sub, ok := strings.Cut(t, "/")
-	return ok && isToken(kind) && isToken(sub) && !strings.Contains(kind, "*") && (sub == "*" || !strings.Contains(sub, "*"))
-}
-
-// isToken is RFC 9110 §5.6.2.
-func isToken(s string) bool {
-	for i := range len(s) {
-		c := s[i]
-		if c|0x20 >= 'a' && c|0x20 <= 'z' || c >= '0' && c <= '9' || strings.IndexByte("!#$%&'*+-.^_`|~", c) >= 0 {
-			continue
-		}
-		return false
-	}
-	return s != ""
+	return ok && http1.IsToken(kind) && http1.IsToken(sub) && !strings.Contains(kind, "*") && (sub == "*" || !strings.Contains(sub, "*"))
 }

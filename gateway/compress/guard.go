@@ -50,7 +50,7 @@ func (g *guard) begin() bool {
 	clear(h)
 	maps.Copy(h, g.before)
 	h.Set("Connection", "close") // the rest of the body is not worth reading
-	problem(g.ResponseWriter, why.Status, why.Reason)
+	http1.Problem(g.ResponseWriter, why.Status, why.Reason)
 	return false
 }
 

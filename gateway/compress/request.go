@@ -1,13 +1,11 @@
 package compress
 
 import (
-	"encoding/json"
 	"errors"
 	"io"
 	"maps"
 	"net/http"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -55,7 +53,7 @@ func (q *Requests) refuse(w http.ResponseWriter) {
 		allowed = strings.Join(q.Allow, ", ")
 	}
 	w.Header().Set("Accept-Encoding", allowed)
-	problem(w, http.StatusUnsupportedMediaType, "the Content-Encoding of the request is none of those in Accept-Encoding")
+	http1.Problem(w, http.StatusUnsupportedMediaType, "the Content-Encoding of the request is none of those in Accept-Encoding")
 }
 
 func (q *Requests) decompress(w http.ResponseWriter, r *http.Request, next http.Handler, name string) {
@@ -208,17 +206,4 @@ func (p *plain) end() {
 	if p.close != nil {
 		p.close()
 	}
-}
-
-// problem answers with problem details (RFC 9457).
-func problem(w http.ResponseWriter, status int, detail string) {
-	text, _ := json.Marshal(map[string]any{ // of strings and a number: it cannot fail
-		"type": "about:blank", "title": http.StatusText(status), "status": status, "detail": detail,
-	})
-	h := w.Header()
-	h.Set("Content-Type", "application/problem+json")
-	h.Set("Content-Length", strconv.Itoa(len(text)))
-	h.Set("Cache-Control", "no-store")
-	w.WriteHeader(status)
-	_, _ = w.Write(text) // a client that is gone does not read it
 }

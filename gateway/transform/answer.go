@@ -123,12 +123,12 @@ func (a *answering) refuse() {
 	dropDigests(h)
 	switch {
 	case a.status >= 400:
-		problem(a.ResponseWriter, a.status, http.StatusText(a.status))
+		http1.Problem(a.ResponseWriter, a.status, http.StatusText(a.status))
 	case a.status >= 300:
 		h.Set("Content-Length", "0")
 		a.ResponseWriter.WriteHeader(a.status)
 	default:
-		problem(a.ResponseWriter, http.StatusBadGateway, "the service behind gave an answer that cannot be shown")
+		http1.Problem(a.ResponseWriter, http.StatusBadGateway, "the service behind gave an answer that cannot be shown")
 	}
 	_ = http.NewResponseController(a.ResponseWriter).Flush() // where it cannot, the end of the handler shows it
 	a.cancel()

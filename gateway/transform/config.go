@@ -10,6 +10,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/banyanhq/banyan"
+	"github.com/banyanhq/banyan/internal/http1"
 )
 
 // Config of a Policy. The zero value changes nothing.
@@ -141,7 +142,7 @@ const (
 func (f *Fields) check(at string, k kind, found *mistakes) {
 	name := func(rule, n string) {
 		switch {
-		case k != query && !isToken(n):
+		case k != query && !http1.IsToken(n):
 			found.add("%s.%s: %q is not the name of a header", at, rule, n)
 		case k != query && Protected(n):
 			found.add("%s.%s: no rule may name %s", at, rule, n)
@@ -203,16 +204,4 @@ func (j *JSON) check(at string, found *mistakes) {
 	case j.Otherwise == "pass" && len(j.Remove)+len(j.Select) > 0:
 		found.add("%s.otherwise: what removes or selects hides something, and so it cannot let a body pass that it has not edited", at)
 	}
-}
-
-// isToken is RFC 9110 §5.6.2.
-func isToken(s string) bool {
-	for i := range len(s) {
-		c := s[i]
-		if c|0x20 >= 'a' && c|0x20 <= 'z' || c >= '0' && c <= '9' || strings.IndexByte("!#$%&'*+-.^_`|~", c) >= 0 {
-			continue
-		}
-		return false
-	}
-	return s != ""
 }

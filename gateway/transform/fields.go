@@ -7,6 +7,8 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+
+	"github.com/banyanhq/banyan/internal/http1"
 )
 
 // rules are compiled Fields. Lists are sorted by name, so that the outcome does
@@ -69,7 +71,7 @@ func (r *rules) changes(s *source) ([]change, error) {
 	list := make([]change, 0, len(r.set)+len(r.add))
 	for i, v := range slices.Concat(r.set, r.add) {
 		text, ok := s.value(v.value)
-		if r.kind != query && !fieldValue(text) {
+		if r.kind != query && !http1.IsFieldValue(text) {
 			return nil, errUnfit
 		}
 		list = append(list, change{v.name, text, i < len(r.set), !ok})

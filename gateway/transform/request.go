@@ -2,7 +2,6 @@ package transform
 
 import (
 	"bytes"
-	"encoding/json"
 	"errors"
 	"io"
 	"net/http"
@@ -22,7 +21,7 @@ func (f *refusal) answer(w http.ResponseWriter) {
 	if f.status == http.StatusUnsupportedMediaType {
 		w.Header().Set("Accept-Encoding", "identity") // RFC 9110 §15.5.16
 	}
-	problem(w, f.status, f.reason)
+	http1.Problem(w, f.status, f.reason)
 }
 
 // incoming returns the request for the handler, and what is to change in the
@@ -181,17 +180,4 @@ func dropDigests(h http.Header) {
 	for _, name := range []string{"Content-Md5", "Digest", "Content-Digest", "Repr-Digest"} {
 		delete(h, name)
 	}
-}
-
-// problem answers with problem details (RFC 9457).
-func problem(w http.ResponseWriter, status int, detail string) {
-	text, _ := json.Marshal(map[string]any{ // of strings and a number: it cannot fail
-		"type": "about:blank", "title": http.StatusText(status), "status": status, "detail": detail,
-	})
-	h := w.Header()
-	h.Set("Content-Type", "application/problem+json")
-	h.Set("Content-Length", strconv.Itoa(len(text)))
-	h.Set("Cache-Control", "no-store")
-	w.WriteHeader(status)
-	_, _ = w.Write(text) // a client that is gone does not read it
 }

@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+
+	"github.com/banyanhq/banyan/internal/http1"
 )
 
 // template is a value with references.
@@ -19,7 +21,7 @@ type piece struct {
 
 // parseTemplate reads a value for fields of a kind.
 func parseTemplate(s string, k kind) (template, error) {
-	if k != query && !fieldValue(s) {
+	if k != query && !http1.IsFieldValue(s) {
 		return nil, errors.New("the value has a control character, or a space at an end")
 	}
 	var t template
@@ -56,7 +58,7 @@ func (p piece) check(closed bool, k kind) error {
 		return errors.New("a { is not closed; write {{ for {")
 	case p.from != "path" && p.from != "query" && p.from != "header" || p.text == "":
 		return fmt.Errorf("{%s.%s} is not {path.NAME}, {query.NAME} or {header.NAME}", p.from, p.text)
-	case p.from == "header" && !isToken(p.text):
+	case p.from == "header" && !http1.IsToken(p.text):
 		return fmt.Errorf("%q is not the name of a header", p.text)
 	case p.from == "header" && k == answer:
 		switch http.CanonicalHeaderKey(p.text) {
@@ -95,14 +97,4 @@ func (s *source) value(t template) (string, bool) {
 		b.WriteString(text)
 	}
 	return b.String(), true
-}
-
-// fieldValue reports whether s can be the value of a header (RFC 9110 §5.5).
-func fieldValue(s string) bool {
-	for i := range len(s) {
-		if s[i] < ' ' && s[i] != '\t' || s[i] == 0x7f {
-			return false
-		}
-	}
-	return strings.Trim(s, " \t") == s
 }

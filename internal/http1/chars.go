@@ -40,7 +40,12 @@ func all(s string, bits byte) bool {
 	return true
 }
 
-func isToken(s string) bool { return s != "" && all(s, tokenByte) }
+// IsToken reports whether s is a token (RFC 9110 §5.6.2), such as the name of a
+// header.
+func IsToken(s string) bool { return s != "" && all(s, tokenByte) }
+
+// IsFieldValue reports whether s can be the value of a header (RFC 9110 §5.5).
+func IsFieldValue(s string) bool { return all(s, fieldByte) && strings.Trim(s, " \t") == s }
 
 // ValidHost reports whether s is a host with an optional port, as it may stand in
 // a Host field (RFC 9110 §7.2). Names are ASCII: others arrive as punycode.

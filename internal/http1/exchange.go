@@ -218,7 +218,7 @@ func appendTrailer(out []byte, fields http.Header) []byte {
 func (x *exchange) appendHead(conn *clientConn) error {
 	r := x.request
 	target := r.URL.RequestURI()
-	if !isToken(r.Method) || target == "" || !all(target, targetByte) || r.Host != "" && !ValidHost(r.Host) {
+	if !IsToken(r.Method) || target == "" || !all(target, targetByte) || r.Host != "" && !ValidHost(r.Host) {
 		return fmt.Errorf("http1: call %s: %w: %w: the method, the host or the target has a byte that is not allowed", x.client.address, ErrNotSent, banyan.ErrInvalid)
 	}
 	host := r.Host
@@ -234,7 +234,7 @@ func (x *exchange) appendHead(conn *clientConn) error {
 			continue
 		}
 		for _, v := range values {
-			if !isToken(name) || !all(v, fieldByte) {
+			if !IsToken(name) || !all(v, fieldByte) {
 				return fmt.Errorf("http1: call %s: %w: %w: the header %q has a byte that is not allowed", x.client.address, ErrNotSent, banyan.ErrInvalid, name)
 			}
 			out = append(append(append(append(out, name...), ": "...), v...), "\r\n"...)

@@ -33,7 +33,7 @@ func parseRequest(text string, methods map[string]bool) (*http.Request, *Error) 
 func setLine(r *http.Request, line string, methods map[string]bool) *Error {
 	method, rest, ok1 := strings.Cut(line, " ")
 	target, proto, ok2 := strings.Cut(rest, " ")
-	if !ok1 || !ok2 || !isToken(method) || target == "" || !all(target, targetByte) {
+	if !ok1 || !ok2 || !IsToken(method) || target == "" || !all(target, targetByte) {
 		return bad("the request line is not METHOD SP target SP version")
 	}
 	switch proto {
@@ -89,7 +89,7 @@ func parseFields(text string) (http.Header, *Error) {
 
 func parseField(line string) (name, value string, err *Error) {
 	colon := strings.IndexByte(line, ':')
-	if colon < 0 || !isToken(line[:colon]) { // also a fold, and a space before the colon
+	if colon < 0 || !IsToken(line[:colon]) { // also a fold, and a space before the colon
 		return "", "", bad("a header line is not name: value")
 	}
 	value = strings.Trim(line[colon+1:], " \t")

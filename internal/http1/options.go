@@ -63,7 +63,7 @@ func (o *Options) check() error {
 		return fmt.Errorf("http1: %w: MaxHeadBytes is less than %d", banyan.ErrInvalid, bufferSize)
 	}
 	for _, m := range o.Methods {
-		if !isToken(m) || m == "CONNECT" || m == "TRACE" {
+		if !IsToken(m) || m == "CONNECT" || m == "TRACE" {
 			return fmt.Errorf("http1: %w: method %q cannot be served", banyan.ErrInvalid, m)
 		}
 	}

@@ -111,7 +111,7 @@ func (w *response) appendFields(out []byte) []byte {
 		case "Content-Length", "Transfer-Encoding", "Connection", "Keep-Alive":
 			continue
 		}
-		if strings.HasPrefix(name, http.TrailerPrefix) || !isToken(name) {
+		if strings.HasPrefix(name, http.TrailerPrefix) || !IsToken(name) {
 			continue
 		}
 		for _, v := range values {
@@ -366,13 +366,13 @@ func (w *response) appendTrailer(out []byte) []byte {
 		}
 	}
 	for name, values := range w.header {
-		if name, ok := strings.CutPrefix(name, http.TrailerPrefix); ok && isToken(name) {
+		if name, ok := strings.CutPrefix(name, http.TrailerPrefix); ok && IsToken(name) {
 			add(name, values)
 		}
 	}
 	for _, line := range w.header["Trailer"] {
 		for name := range strings.SplitSeq(line, ",") {
-			if name = http.CanonicalHeaderKey(strings.TrimSpace(name)); isToken(name) {
+			if name = http.CanonicalHeaderKey(strings.TrimSpace(name)); IsToken(name) {
 				add(name, w.header[name])
 			}
 		}
