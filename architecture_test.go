@@ -42,6 +42,8 @@ var rules = []rule{
 	{[]string{"auth"}, []string{"."}, []string{"github.com/go-jose/go-jose/v4"}, "edge packages know the vocabulary only; they meet through net/http"},
 	{[]string{"auth/condition"}, []string{".", "auth"}, []string{"github.com/google/cel-go"}, "apart from auth, so that who has no conditions does not pay for CEL"},
 	{[]string{"gateway/limit"}, []string{"."}, nil, "a policy is an http.Handler that a program can use without the gateway"},
+	{[]string{"gateway/limit/redislimit"}, []string{".", "gateway/limit"}, []string{"github.com/redis/go-redis/v9"}, "a back end knows contracts and its own driver"},
+	{[]string{"gateway/acme"}, []string{"."}, []string{"github.com/caddyserver/certmagic", "github.com/mholt/acmez/v3", "go.uber.org/zap"}, "apart from gateway, so that who has certificates in files does not pay for ACME"},
 	{[]string{"gateway/browser", "gateway/transform"}, []string{".", "internal/http1"}, nil, "a policy is an http.Handler that a program can use without the gateway"},
 	{[]string{"gateway/compress"}, []string{".", "internal/http1"}, []string{"github.com/klauspost/compress"}, "a policy is an http.Handler that a program can use without the gateway"},
 	{[]string{"gateway/compose"}, []string{".", "internal/http1", "internal/nearest"}, nil, "a policy is an http.Handler that a program can use without the gateway"},

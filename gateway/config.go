@@ -83,6 +83,33 @@ type TLSFiles struct {
 	// it did not issue ends the handshake. Who has to have one the routes say, by
 	// their credentials.
 	ClientCA string `yaml:"client_ca"`
+	// ACME gets certificates from an authority and renews them, instead of Cert and
+	// Key. The gateway itself does not: who runs it has to, as the binary does.
+	ACME *ACME `yaml:"acme"`
+}
+
+// ACME is how certificates are got by RFC 8555; see package acme.
+type ACME struct {
+	// Domains are the names to get certificates for.
+	Domains []string `yaml:"domains"`
+	// Email is where the authority writes when something is wrong; default: none.
+	Email string `yaml:"email"`
+	// Directory is the URL of the authority; default: Let's Encrypt.
+	Directory string `yaml:"directory"`
+	// Storage is the folder for keys and certificates, which several gateways may
+	// share; default ./acme.
+	Storage string `yaml:"storage"`
+	// CARoot is a file with what the authority's own certificate is checked with;
+	// default: those that the machine trusts.
+	CARoot string `yaml:"ca_root"`
+	// EABKeyID and EABKeyFile are for an authority that wants to know its
+	// customers; default: none.
+	EABKeyID   string `yaml:"eab_key_id"`
+	EABKeyFile string `yaml:"eab_key_file"`
+	// HTTP is an address, such as ":80", that answers the authority's challenges by
+	// HTTP and sends everybody else to https. Default: none, and challenges come
+	// over TLS.
+	HTTP string `yaml:"http"`
 }
 
 // PathsConfig is PathRules in a file.
@@ -240,6 +267,12 @@ func (c *Config) compile() (*table, []netip.Prefix, mistakes) {
 	}
 	if (c.TLS.Cert == "") != (c.TLS.Key == "") || c.TLS.ClientCA != "" && c.TLS.Cert == "" {
 		found.add("$.tls", "both cert and key are needed")
+	}
+	if c.TLS.ACME != nil && (c.TLS.Cert != "" || c.TLS.ClientCA != "") {
+		found.add("$.tls.acme", "certificates come either from files or by acme")
+	}
+	if c.TLS.ACME != nil && len(c.TLS.ACME.Domains) == 0 {
+		found.add("$.tls.acme", "there are no domains; name what certificates are for")
 	}
 	trusted := c.trusted(&found)
 	for name, u := range c.Upstreams {

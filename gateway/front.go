@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -18,7 +19,8 @@ import (
 
 // FrontOptions of a Front. The zero value of each field is its default.
 type FrontOptions struct {
-	// TLS, if set, is spoken on every connection; HTTP/2 is offered.
+	// TLS, if set, is spoken on every connection; HTTP/2 is offered, and what
+	// answers ACME's challenges if that is in it.
 	TLS *tls.Config
 	// Log gets what handlers panic with, and at level debug what is refused;
 	// default: nothing is logged.
@@ -43,6 +45,8 @@ const (
 	// handshakeTimeout of TLS.
 	handshakeTimeout = 10 * time.Second
 	maxHeadBytes     = 32 << 10
+	// acmeProtocol is for challenges of an authority (RFC 8737).
+	acmeProtocol = "acme-tls/1"
 	// maxStreams of a connection of HTTP/2.
 	maxStreams = 250
 )
@@ -63,7 +67,11 @@ func NewFront(h http.Handler, options *FrontOptions) (*Front, error) {
 	}
 	if f.options.TLS != nil {
 		f.options.TLS = f.options.TLS.Clone()
+		acme := slices.Contains(f.options.TLS.NextProtos, acmeProtocol)
 		f.options.TLS.NextProtos = protocols()
+		if acme {
+			f.options.TLS.NextProtos = append(f.options.TLS.NextProtos, acmeProtocol)
+		}
 	}
 	var err error
 	f.one, err = http1.NewServer(h, &http1.Options{
@@ -157,6 +165,8 @@ func (f *Front) serve(conn net.Conn) {
 		_ = conn.Close()
 	case secure.ConnectionState().NegotiatedProtocol == "h2":
 		f.hand.give(secure)
+	case secure.ConnectionState().NegotiatedProtocol == acmeProtocol:
+		_ = secure.Close() // the handshake was all that there was to it
 	default:
 		f.one.ServeConn(secure)
 	}

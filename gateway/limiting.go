@@ -32,7 +32,7 @@ type RouteLimit struct {
 // LimitConfig is what the limits of all routes share.
 type LimitConfig struct {
 	// Store counts for all gateways: the URL of a database, such as
-	// postgres://gateway@db.internal/limits. Default: Options.LimitStore, if any.
+	// postgres://gateway@db.internal/limits or redis://cache.internal:6379. Default: Options.LimitStore, if any.
 	Store string `yaml:"store"`
 	// Keys that are remembered; default a million, in 44 MB. More evict those
 	// that are nearest to having their whole burst again.

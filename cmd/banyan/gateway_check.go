@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/banyanhq/banyan/cmd/banyan/internal/edge"
 	"github.com/banyanhq/banyan/gateway"
 )
 
@@ -46,7 +47,7 @@ type checked struct {
 var errMistakes = errors.New("the configuration has mistakes")
 
 func check(e *env, file string, asJSON bool) error {
-	config, err := gateway.Load(file)
+	config, err := load(file)
 	var wrong *gateway.FileError
 	if err != nil && !errors.As(err, &wrong) {
 		return err
@@ -69,4 +70,21 @@ func check(e *env, file string, asJSON bool) error {
 	}
 	_, err = fmt.Fprintf(e.stdout, "%s: %d routes, %d upstreams, nothing wrong\n", file, len(config.Routes), len(config.Upstreams))
 	return err
+}
+
+// load is gateway.Load, with what only the binary knows to be wrong.
+func load(file string) (*gateway.Config, error) {
+	config, err := gateway.Load(file)
+	if err != nil || config.TLS.ACME == nil {
+		return config, err
+	}
+	a := edge.ACME(config.TLS.ACME)
+	wrong := &gateway.FileError{File: file}
+	for _, m := range a.Check() {
+		wrong.Places = append(wrong.Places, gateway.Place{Text: "tls.acme." + m.Path + ": " + m.Text})
+	}
+	if len(wrong.Places) > 0 {
+		return nil, wrong
+	}
+	return config, nil
 }

@@ -52,6 +52,10 @@ func TestCheck(t *testing.T) {
 	if got := command(t, nil, "check", "--schema"); got.code != exitDone || got.stdout != string(gateway.Schema()) {
 		t.Errorf("%.100v", got)
 	}
+	names := written(t, "tls: {acme: {domains: [\"*.shop.example\"], directory: \"http://ca.example\"}}\nupstreams: {app: http://127.0.0.1:3000}\nroutes: [{match: /, to: app}]\n")
+	if got := command(t, nil, "check", names); got.code != exitFailed || !strings.Contains(got.stderr, "tls.acme.domains[0]: ") || !strings.Contains(got.stderr, "tls.acme.directory: ") {
+		t.Errorf("%+v", got)
+	}
 	if got := command(t, nil, "check", good, "more"); got.code != exitUsage {
 		t.Errorf("%+v", got)
 	}

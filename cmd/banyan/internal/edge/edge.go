@@ -33,20 +33,21 @@ type Options struct {
 
 // Edge is a gateway with its listeners.
 type Edge struct {
-	options  Options
-	file     string
-	files    func() []string // that the configuration is read from
-	seen     fingerprint     // of the present configuration
-	looked   fingerprint     // when it was last looked at
-	gateway  *gateway.Gateway
-	front    *gateway.Front
-	listener net.Listener
-	admin    net.Listener         // nil: none
-	token    string               // of the admin API; "": none
-	cert     *gateway.Certificate // nil: no TLS
-	wrong    string               // what was wrong with it last: said once
-	purger   purger
-	events   []gateway.CacheEvents // of the present configuration
+	options   Options
+	file      string
+	files     func() []string // that the configuration is read from
+	seen      fingerprint     // of the present configuration
+	looked    fingerprint     // when it was last looked at
+	gateway   *gateway.Gateway
+	front     *gateway.Front
+	listener  net.Listener
+	admin     net.Listener         // nil: none
+	token     string               // of the admin API; "": none
+	cert      *gateway.Certificate // nil: none in files
+	authority *authority           // nil: no certificates by ACME
+	wrong     string               // what was wrong with it last: said once
+	purger    purger
+	events    []gateway.CacheEvents // of the present configuration
 }
 
 // Open reads the file, and binds the addresses that it names. Run releases them.
@@ -92,12 +93,20 @@ func (e *Edge) open(ctx context.Context, c *gateway.Config) (err error) {
 		return err
 	}
 	e.events = c.Cache.Events
+	if c.TLS.ACME != nil {
+		if err := e.openAuthority(ctx, c.TLS.ACME); err != nil {
+			return err
+		}
+	}
 	return e.openFront(c)
 }
 
 // openFront makes the front door that a configuration asks for.
 func (e *Edge) openFront(c *gateway.Config) (err error) {
 	options := &gateway.FrontOptions{Log: e.options.Log}
+	if e.authority != nil {
+		options.TLS = e.authority.manager.TLS()
+	}
 	if c.TLS.Cert != "" {
 		if e.cert, err = gateway.LoadCertificate(c.TLS); err != nil {
 			return err
@@ -114,7 +123,11 @@ func (e *Edge) Close() error { return e.release() }
 // release undoes what Open has done.
 func (e *Edge) release() error {
 	var errs []error
-	for _, l := range []net.Listener{e.listener, e.admin} {
+	listeners := []net.Listener{e.listener, e.admin}
+	if e.authority != nil {
+		listeners = append(listeners, e.authority.listener)
+	}
+	for _, l := range listeners {
 		if l != nil {
 			errs = append(errs, l.Close())
 		}
@@ -178,6 +191,12 @@ func (e *Edge) Run(ctx context.Context) (err error) {
 	group, ctx := errgroup.WithContext(ctx)
 	if e.admin != nil {
 		group.Go(func() error { return e.runAdmin(ctx) })
+	}
+	if e.authority != nil {
+		group.Go(func() error { return e.authority.manager.Run(ctx) })
+		if e.authority.listener != nil {
+			group.Go(func() error { return e.authority.serveHTTP(ctx) })
+		}
 	}
 	group.Go(func() error { return e.front.Run(ctx, e.listener) })
 	group.Go(func() error {

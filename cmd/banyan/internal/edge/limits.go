@@ -11,6 +11,7 @@ import (
 	"github.com/banyanhq/banyan"
 	"github.com/banyanhq/banyan/gateway"
 	"github.com/banyanhq/banyan/gateway/limit"
+	"github.com/banyanhq/banyan/gateway/limit/redislimit"
 	"github.com/banyanhq/banyan/postgres"
 )
 
@@ -39,10 +40,10 @@ func openLimits(text string, report func(error)) (gateway.LimitStore, error) {
 		return nil, fmt.Errorf("%w: the store of the limits is not a URL", banyan.ErrInvalid) // nothing of it: it may hold a password
 	}
 	open, ok := map[string]func(context.Context, string) (opened, error){
-		"postgres": openPostgres, "postgresql": openPostgres,
+		"postgres": openPostgres, "postgresql": openPostgres, "redis": openRedis, "rediss": openRedis,
 	}[u.Scheme]
 	if !ok {
-		return nil, fmt.Errorf("%w: limits cannot be stored in %q; want a URL such as postgres://host/database", banyan.ErrInvalid, u.Scheme)
+		return nil, fmt.Errorf("%w: limits cannot be stored in %q; want a URL such as postgres://host/database or redis://host:6379", banyan.ErrInvalid, u.Scheme)
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	s := &lateStore{stop: stop, ready: make(chan struct{})}
@@ -106,6 +107,10 @@ func (s *lateStore) open(ctx context.Context, open func(context.Context) (opened
 		case <-time.After(reopening):
 		}
 	}
+}
+
+func openRedis(ctx context.Context, url string) (opened, error) {
+	return redislimit.Open(ctx, url, nil)
 }
 
 // postgresLimits are limits with their database.
