@@ -22,6 +22,7 @@ import (
 
 	"github.com/banyanhq/banyan/gateway"
 	"github.com/banyanhq/banyan/internal/long"
+	"github.com/banyanhq/banyan/internal/pgtest"
 )
 
 // seen is a request as a server understood it.
@@ -185,7 +186,7 @@ func (c *compared) behindPython(t *testing.T) string {
 	t.Helper()
 	python, err := exec.LookPath("python3")
 	if err != nil {
-		t.Skip("SKIPPED: there is no python3 on this machine")
+		pgtest.Require(t, "python3", "it is not in PATH")
 	}
 	cmd := exec.Command(python, "testdata/recorder.py")
 	out, err := cmd.StdoutPipe()
@@ -234,7 +235,7 @@ func (c *compared) behindNginx(t *testing.T, recorder string) string {
 	t.Helper()
 	nginx, err := exec.LookPath("nginx")
 	if err != nil {
-		t.Skip("SKIPPED: there is no nginx on this machine")
+		pgtest.Require(t, "nginx", "it is not in PATH")
 	}
 	folder, address := t.TempDir(), freePort(t)
 	file := filepath.Join(folder, "nginx.conf")
