@@ -90,8 +90,8 @@ func NewFront(h http.Handler, options *FrontOptions) (*Front, error) {
 	f.two = &http.Server{
 		Handler: paced(h), MaxHeaderBytes: maxHeadBytes, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 75 * time.Second,
 		HTTP2:     &http.HTTP2Config{MaxConcurrentStreams: maxStreams},
-		Protocols: new(http.Protocols),
-		ErrorLog:  slog.NewLogLogger(f.options.Log.Handler(), slog.LevelDebug),
+		Protocols: new(http.Protocols), ConnContext: watchResets,
+		ErrorLog: slog.NewLogLogger(f.options.Log.Handler(), slog.LevelDebug),
 	}
 	f.two.Protocols.SetHTTP2(true)
 	f.two.Protocols.SetUnencryptedHTTP2(true)

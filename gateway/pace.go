@@ -1,10 +1,13 @@
 package gateway
 
 import (
+	"context"
 	"io"
+	"net"
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -26,6 +29,12 @@ func allowance(n int64) time.Duration {
 // nothing may come for hours.
 func paced(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if fickle, ok := r.Context().Value(fickleKey{}).(*fickle); ok {
+			defer func() { fickle.ended(r.Context().Err() != nil) }()
+		}
+		if r.Context().Err() != nil {
+			return // its client has given it up already: nobody else is to work for it
+		}
 		if strings.HasPrefix(r.Header.Get("Content-Type"), "application/grpc") {
 			h.ServeHTTP(w, r)
 			return
@@ -39,6 +48,40 @@ func paced(h http.Handler) http.Handler {
 		// What the server still holds back it writes after this.
 		_ = control.SetWriteDeadline(time.Now().Add(allowance(0))) // fails on a stream that is over
 	})
+}
+
+// fickle is a connection of HTTP/2, and how many of its streams the client gave up.
+// Opening streams to reset them at once costs a client nothing and a server
+// everything (CVE-2023-44487), so that who does little else loses the connection.
+type fickle struct {
+	conn    net.Conn
+	streams atomic.Int64
+	given   atomic.Int64 // up
+}
+
+type fickleKey struct{}
+
+const (
+	// fickleStreams of a connection are looked at before anything is held against
+	// it, and fickleShare of them, one in so many, may be given up.
+	fickleStreams = 100
+	fickleShare   = 2
+)
+
+// watchResets is for http.Server.ConnContext.
+func watchResets(ctx context.Context, conn net.Conn) context.Context {
+	return context.WithValue(ctx, fickleKey{}, &fickle{conn: conn})
+}
+
+// ended counts a stream.
+func (f *fickle) ended(given bool) {
+	streams := f.streams.Add(1)
+	if !given {
+		return
+	}
+	if given := f.given.Add(1); streams >= fickleStreams && given > streams/fickleShare {
+		_ = f.conn.Close() // it may be closed already
+	}
 }
 
 type pacedBody struct {

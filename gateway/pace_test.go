@@ -12,6 +12,9 @@ import (
 	"testing/synctest"
 	"time"
 
+	"golang.org/x/net/http2"
+	"golang.org/x/net/http2/hpack"
+
 	"github.com/banyanhq/banyan/gateway"
 )
 
@@ -170,4 +173,63 @@ func TestSlowStreams(t *testing.T) {
 			}
 		})
 	})
+}
+
+// A client that gives up most of its streams loses its connection, one that does
+// so now and then does not.
+func TestResets(t *testing.T) {
+	t.Parallel()
+	began := make(chan bool)
+	address, _ := run(t, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		began <- true
+		if r.URL.Path == "/given" {
+			<-r.Context().Done()
+		}
+	}), nil)
+	streams := func(given func(i int) bool) int {
+		conn, err := net.Dial("tcp", address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		over := make(chan bool)
+		go func() {
+			defer close(over)
+			_, _ = io.Copy(io.Discard, conn)
+		}()
+		_, _ = io.WriteString(conn, http2.ClientPreface)
+		f := http2.NewFramer(conn, nil)
+		_ = f.WriteSettings()
+		var block bytes.Buffer
+		header := hpack.NewEncoder(&block)
+		for i := range 400 {
+			path := "/kept"
+			if given(i) {
+				path = "/given"
+			}
+			block.Reset()
+			for _, h := range []hpack.HeaderField{{Name: ":method", Value: "GET"}, {Name: ":scheme", Value: "http"}, {Name: ":authority", Value: "x"}, {Name: ":path", Value: path}} {
+				_ = header.WriteField(h)
+			}
+			id := uint32(2*i + 1)
+			if f.WriteHeaders(http2.HeadersFrameParam{StreamID: id, BlockFragment: block.Bytes(), EndStream: true, EndHeaders: true}) != nil {
+				return i
+			}
+			select {
+			case <-began:
+			case <-over:
+				return i
+			}
+			if given(i) && f.WriteRSTStream(id, http2.ErrCodeCancel) != nil {
+				return i
+			}
+		}
+		return 400
+	}
+	if n := streams(func(int) bool { return true }); n < 90 || n > 200 {
+		t.Errorf("a client that gives everything up had %d streams, want about 100", n)
+	}
+	if n := streams(func(i int) bool { return i%3 == 0 }); n != 400 {
+		t.Errorf("a client that gives a third up had %d streams, want all of them", n)
+	}
 }

@@ -156,7 +156,9 @@ func (c *compared) judge() int {
 
 // sameTarget: the path in its canonical form, the query byte for byte.
 func sameTarget(sent, got string) bool {
-	if rest, ok := strings.CutPrefix(sent, "http://"); ok { // absolute form
+	const scheme = "http://"
+	if len(sent) >= len(scheme) && strings.EqualFold(sent[:len(scheme)], scheme) { // absolute form; a scheme has no case (RFC 3986 §3.1)
+		rest := sent[len(scheme):]
 		i := strings.IndexAny(rest, "/?")
 		if i < 0 {
 			i = len(rest)

@@ -72,7 +72,14 @@ type process struct {
 // start runs a gateway and waits until it serves.
 func start(t testing.TB, file string, flags ...string) *process {
 	t.Helper()
+	return startWith(t, nil, file, flags...)
+}
+
+// startWith is start with more in its environment.
+func startWith(t testing.TB, env []string, file string, flags ...string) *process {
+	t.Helper()
 	p := &process{cmd: exec.Command(command(t), append([]string{"run", "-c", file}, flags...)...), done: make(chan struct{}), more: make(chan struct{}, 1)}
+	p.cmd.Env = append(os.Environ(), env...)
 	out, err := p.cmd.StderrPipe()
 	if err != nil {
 		t.Fatal(err)
