@@ -1,9 +1,10 @@
 // Package shop puts the services of the reference system together: each alone in
 // a process of its own, or all in one.
 //
-// Package orders takes orders and returns and is the only one that writes events.
-// Packages analytics, inventory and catalogue read its log and keep read models of
-// their own. Each has its own database.
+// Package orders takes orders and returns. Packages analytics, inventory and
+// catalogue read its log and keep read models of their own. Packages users and
+// payments are asked before an order is placed, over HTTP; each keeps a log of its
+// own. Each service has its own database.
 package shop
 
 import (
@@ -22,29 +23,39 @@ import (
 	"github.com/banyanhq/banyan/example/shop/inventory"
 	"github.com/banyanhq/banyan/example/shop/orders"
 	"github.com/banyanhq/banyan/projection"
+	"github.com/banyanhq/banyan/store"
 	"github.com/banyanhq/banyan/view"
 )
 
-// Orders sets up the service orders: its events and its list of rejects are in the
-// databases of the App.
+// Orders sets up the service orders: its events and its lists are in the databases
+// of the App. Its settings "users" and "payments" are the URLs of the services that
+// it asks before it places an order; one without a URL is not asked. It waits for
+// either as long as its setting "patience" says (default: 2s).
 func Orders(a *app.App) error {
-	return serveOrders(a, a.Project, api.New(a.Mux(), "orders"))
+	v, err := vetting(a, nil)
+	if err != nil {
+		return err
+	}
+	return serveOrders(a, v, a.Project, api.New(a.Mux(), "orders"))
 }
 
 // project has an App run a projection, such as App.Project.
 type project func(*projection.Definition) (*projection.Runner, error)
 
-func serveOrders(a *app.App, p project, to *api.API) error {
-	desk, err := orders.New(a.Store)
+func serveOrders(a *app.App, v orders.Vetting, p project, to *api.API) error {
+	desk, err := orders.New(a.Store, v)
 	if err != nil {
 		return err
 	}
-	rejects, err := p(orders.RejectsProjection())
+	upTo, err := p(orders.Projection())
 	if err != nil {
 		return err
 	}
 	desk.Serve(to)
-	orders.NewRejects(a.Views, rejects).Serve(to)
+	orders.NewRejects(a.Views, upTo).Serve(to)
+	history := orders.NewHistory(a.Views, upTo)
+	history.Serve(to)
+	a.Go("validator", orders.NewValidator(desk, history, &orders.ValidatorOptions{Logger: a.Log}).Run)
 	return nil
 }
 
@@ -64,6 +75,9 @@ func readers() map[string]reader {
 
 // Names are the services that read the log of the orders.
 func Names() []string { return []string{"analytics", "inventory", "catalogue"} }
+
+// Databases are the services, besides the orders, that All wants a database for.
+func Databases() []string { return append(Names(), "users", "payments") }
 
 // Reader returns the setup of a service that reads the log of the orders. Its read
 // models are in the views of the App; its setting "orders" is the URL of the store
@@ -92,15 +106,33 @@ func Reader(name string) func(*app.App) error {
 }
 
 // All sets up all services in one process and behind one OpenAPI document. The
-// orders use the databases of the App; views has the URL of the read models of
-// each of the others.
-func All(a *app.App, views func(service string) string) error {
+// orders use the databases of the App; database has the URL of that of each of the
+// others. Users and payments are called in the process, unless the settings "users"
+// and "payments" have URLs.
+func All(a *app.App, database func(service string) string) error {
 	to := api.New(a.Mux(), "shop")
-	if err := serveOrders(a, into(a, a.Views), to); err != nil {
+	for name, serve := range map[string]func(*app.App, *store.Store, *api.API) error{"users": serveUsers, "payments": servePayments} {
+		db, err := a.Database(context.Background(), database(name))
+		if err != nil {
+			return err
+		}
+		st, err := db.Store(nil)
+		if err != nil {
+			return err
+		}
+		if err := serve(a, st, to); err != nil {
+			return err
+		}
+	}
+	v, err := vetting(a, a.Mux())
+	if err != nil {
+		return err
+	}
+	if err := serveOrders(a, v, into(a, a.Views), to); err != nil {
 		return err
 	}
 	for _, name := range Names() {
-		db, err := a.Database(context.Background(), views(name))
+		db, err := a.Database(context.Background(), database(name))
 		if err != nil {
 			return err
 		}

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -22,7 +23,12 @@ import (
 	"github.com/banyanhq/banyan/example/shop/orders"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if child(os.Getenv(childDir), os.Getenv(childUsers)) {
+		return
+	}
+	goleak.VerifyTestMain(m)
+}
 
 // site is a running shop and a client of it.
 type site struct {
@@ -349,16 +355,20 @@ func ids(page map[string]any, field string) []string {
 func TestInterfaceDescribesItself(t *testing.T) {
 	t.Parallel()
 	all := []string{
-		"POST /orders", "GET /orders/{number}", "POST /returns", "GET /returns/{number}", "GET /log", "GET /rejects",
+		"POST /orders", "GET /orders", "GET /orders/{number}", "POST /returns", "GET /returns/{number}", "GET /log", "GET /rejects",
 		"GET /analytics/summary", "GET /analytics/countries", "GET /analytics/days", "GET /analytics/customers/top", "GET /analytics/products/top",
-		"GET /inventory/{sku}", "GET /products", "GET /products/{sku}",
+		"GET /inventory/{sku}", "GET /stock", "GET /products", "GET /products/{sku}",
 	}
+	ofUsers := []string{"GET /standing", "GET /users/{id}", "PUT /users/{id}", "PUT /users/{id}/block", "DELETE /users/{id}/block"}
+	ofPayments := []string{"PUT /payments/{id}", "GET /payments/{id}", "PUT /limits/{customer}", "DELETE /limits/{customer}"}
 	for name, tc := range map[string]struct {
 		setup      func(*app.App) error
 		operations []string
 	}{
-		"all":    {whole, all},
-		"orders": {shop.Orders, all[:6]},
+		"all":      {whole, slices.Concat(all, ofUsers, ofPayments)},
+		"orders":   {shop.Orders, all[:7]},
+		"users":    {shop.Users, ofUsers},
+		"payments": {shop.Payments, ofPayments},
 	} {
 		doc := start(t, tc.setup).do(http.MethodGet, "/openapi.json", nil, nil)
 		if doc.body["openapi"] != "3.1.0" {

@@ -28,6 +28,7 @@ func goTests() []campaign {
 		goTest("R31", "200 reloads of a gateway under 500,000 requests", "10 min", "^TestReload$", "internal/siege"),
 		goTest("R32", "100 restarts of one of two gateways, 100 hand-overs of one's socket", "10 min", "^(TestDrain|TestHandOver)$", "internal/siege", "cmd/banyan"),
 		goTest("R33", "10,000 idle connections to a gateway, plain and TLS; large bodies and long streams", "5 min", "^(TestIdleConnections|TestLargeAndLong)$", "internal/siege"),
+		goTest("R34", "a gateway with a memory limit under attacks on its memory", "6 min", "^TestMemoryCeiling$", "internal/siege"),
 		goTest("R35", "2,000 clients of a gateway that are slow in four ways", "5 min", "^TestSlowClients$", "internal/siege"),
 		goTest("R36", "faults of servers behind a gateway, and of its clients", "10 min", "^(TestUpstreamFaults|TestClientFaults)$", "internal/siege"),
 		goTest("R38", "the cache against a model of RFC 9111, 20,000 sequences", "10 min", "^(TestModel|TestStampede)$", "gateway/cache"),

@@ -5,4 +5,8 @@
 // Revenue, customers, products, countries and days count orders; returns count
 // into refunds only. Guests are no customers. Days are those of the invoices, in
 // UTC. All amounts are exact.
+//
+// An order that waits for its validation counts nowhere. It counts like any other
+// once it is accepted, and with all its lines among the rejected if it is not: so
+// nothing is ever taken back, and no total has been too high.
 package analytics

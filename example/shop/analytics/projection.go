@@ -100,6 +100,12 @@ func Projection() *projection.Definition {
 			t.lines(0, len(r.Refused))
 		})
 	})
+	projection.On(d, func(ctx context.Context, b *projection.Batch, r orders.Declined, _ banyan.Event) error {
+		return c.count(ctx, b, func(t *totals) {
+			t.InvoicesRejected += once(r.Bill)
+			t.lines(0, len(r.Refused))
+		})
+	})
 	return d
 }
 

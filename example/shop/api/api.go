@@ -128,3 +128,23 @@ func Next(c *view.Cursor) string {
 	}
 	return base64.RawURLEncoding.EncodeToString(text)
 }
+
+// Pick returns the documents of the given ids, each once and in the order of the
+// ids; those that there are not are left out. key turns an id into that of its row.
+func Pick[T any](ctx context.Context, r view.Reader, c *view.Collection[T], ids []string, key func(string) string) ([]T, error) {
+	found, seen := []T{}, map[string]bool{}
+	for _, id := range ids {
+		if seen[id] {
+			continue
+		}
+		seen[id] = true
+		doc, exists, err := c.Get(ctx, r, key(id))
+		if err != nil {
+			return nil, err
+		}
+		if exists {
+			found = append(found, doc)
+		}
+	}
+	return found, nil
+}

@@ -99,13 +99,14 @@ func (s *Service) Serve(a *api.API) {
 	get := func(path, id, summary string) huma.Operation {
 		return huma.Operation{OperationID: id, Method: http.MethodGet, Path: path, Summary: summary, Tags: []string{"catalogue"}}
 	}
-	api.Handle(a, get("/products", "products", "All products, in order of their codes"), s.list)
+	api.Handle(a, get("/products", "products", "All products in order of their codes, or those with given codes"), s.list)
 	api.Handle(a, get("/products/{sku}", "get-product", "One product"), s.get)
 }
 
 type listRequest struct {
 	api.Fresh
 	api.Page
+	IDs []string `query:"ids" maxItems:"100" doc:"Only the products with these codes, in this order, each once; without pages. Those that are not known are left out."`
 }
 
 type listAnswer struct{ Body Products }
@@ -113,6 +114,9 @@ type listAnswer struct{ Body Products }
 func (s *Service) list(ctx context.Context, in *listRequest) (*listAnswer, error) {
 	if err := in.Await(ctx, s.upTo); err != nil {
 		return nil, err
+	}
+	if len(in.IDs) > 0 {
+		return s.pick(ctx, in.IDs)
 	}
 	q, err := in.Query("", false)
 	if err != nil {
@@ -127,6 +131,15 @@ func (s *Service) list(ctx context.Context, in *listRequest) (*listAnswer, error
 		out.Body.Items = append(out.Body.Items, item.Value.product())
 	}
 	return out, nil
+}
+
+func (s *Service) pick(ctx context.Context, ids []string) (*listAnswer, error) {
+	found, err := api.Pick(ctx, s.db, s.products, ids, orders.RowKey)
+	out := &listAnswer{Products{Items: []Product{}}}
+	for _, l := range found {
+		out.Body.Items = append(out.Body.Items, l.product())
+	}
+	return out, err
 }
 
 type getRequest struct {

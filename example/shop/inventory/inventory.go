@@ -90,4 +90,28 @@ func (s *Service) Serve(a *api.API) {
 		}
 		return &getAnswer{stock}, err
 	})
+	api.Handle(a, huma.Operation{
+		OperationID: "list-stock", Method: http.MethodGet, Path: "/stock", Tags: []string{"inventory"},
+		Summary: "How much of several products was sold and came back",
+	}, s.list)
+}
+
+type listRequest struct {
+	api.Fresh
+	IDs []string `query:"ids" required:"true" minItems:"1" maxItems:"100" doc:"Codes of products. Those that are not known are left out."`
+}
+
+// Movements are those of several products.
+type Movements struct {
+	Items []Stock `json:"items" doc:"In the order of the codes that were asked for, each once."`
+}
+
+type listAnswer struct{ Body Movements }
+
+func (s *Service) list(ctx context.Context, in *listRequest) (*listAnswer, error) {
+	if err := in.Await(ctx, s.upTo); err != nil {
+		return nil, err
+	}
+	found, err := api.Pick(ctx, s.db, s.stock, in.IDs, orders.RowKey)
+	return &listAnswer{Movements{found}}, err
 }

@@ -13,6 +13,8 @@ var Types = banyan.NewTypes(
 	banyan.TypeOf[Placed]("order.placed", 1),
 	banyan.TypeOf[Returned]("return.accepted", 1),
 	banyan.TypeOf[Rejected]("invoice.rejected", 1),
+	banyan.TypeOf[Pending]("order.validation_pending", 1),
+	banyan.TypeOf[Declined]("order.rejected", 1),
 )
 
 // Bill is the head of an invoice; every event has it.
@@ -56,6 +58,27 @@ type Rejected struct {
 	Bill
 	Reason  string    `json:"reason"`
 	Refused []Refusal `json:"refused,omitempty"`
+}
+
+// Pending says that a customer ordered while a service that has to be asked could
+// not be. A Placed or a Declined with the same lines follows in the same stream;
+// until then the order counts nowhere.
+type Pending struct {
+	Bill
+	Items   []Item    `json:"items"`
+	Refused []Refusal `json:"refused,omitempty"`
+	// Unasked is the service that could not be asked: "users" or "payments".
+	Unasked string `json:"unasked"`
+}
+
+// Declined says that a valid order is not accepted because a service said no, at
+// once or after it was Pending. Refused are all its lines.
+type Declined struct {
+	Bill
+	// By is the service that said no: "users" or "payments".
+	By      string    `json:"by"`
+	Reason  string    `json:"reason"`
+	Refused []Refusal `json:"refused"`
 }
 
 // Item is an accepted line.

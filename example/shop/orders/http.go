@@ -16,11 +16,12 @@ import (
 // Receipt is what became of an invoice, as clients see it.
 type Receipt struct {
 	Number        string    `json:"number"`
-	Status        Status    `json:"status" enum:"accepted,rejected"`
+	Status        Status    `json:"status" enum:"accepted,rejected,PENDING_VALIDATION" doc:"PENDING_VALIDATION: the order was taken while a service that has to agree could not be asked; it is accepted or rejected later, and counts nowhere until then."`
 	Total         string    `json:"total" doc:"The exact sum of the accepted lines: what an order costs, what is paid back for a return." example:"139.12"`
 	LinesAccepted int       `json:"lines_accepted"`
 	LinesRejected int       `json:"lines_rejected"`
 	Reason        string    `json:"reason,omitempty" doc:"Why the whole invoice was rejected."`
+	RejectedBy    string    `json:"rejected_by,omitempty" doc:"The service that said no to an order that is valid by itself: users or payments."`
 	Rejected      []Refused `json:"rejected,omitempty" doc:"The rejected lines."`
 }
 
@@ -32,12 +33,12 @@ type Refused struct {
 
 // Receipt describes the order to clients.
 func (o Order) Receipt() Receipt {
-	return Receipt{o.Number, o.Status, o.Total().String(), len(o.Items), len(o.Refused), o.Reason, refusedLines(o.Refused)}
+	return Receipt{o.Number, o.Status, o.Total().String(), len(o.Items), len(o.Refused), o.Reason, o.By, refusedLines(o.Refused)}
 }
 
 // Receipt describes the return to clients.
 func (r Return) Receipt() Receipt {
-	return Receipt{r.Number, r.Status, r.Refund().String(), len(r.Items), len(r.Refused), r.Reason, refusedLines(r.Refused)}
+	return Receipt{r.Number, r.Status, r.Refund().String(), len(r.Items), len(r.Refused), r.Reason, "", refusedLines(r.Refused)}
 }
 
 func refusedLines(lines []Refusal) []Refused {
@@ -79,7 +80,7 @@ func ServeDesk(a *api.API, d Desk) {
 			OperationID: id, Method: http.MethodPost, Path: path, Summary: summary, Tags: []string{"orders"},
 			Description:   "Safe to repeat for ever: the same invoice again is answered with 200 and has no second effect.",
 			DefaultStatus: http.StatusCreated, MaxBodyBytes: maxBody,
-			Errors: []int{http.StatusConflict, http.StatusUnprocessableEntity},
+			Errors: []int{http.StatusPaymentRequired, http.StatusConflict, http.StatusUnprocessableEntity},
 		}
 	}
 	get := func(path, id, summary string) huma.Operation {
@@ -151,8 +152,12 @@ func (in *postRequest) check(path string) error {
 const RejectedType = "urn:banyan:shop:invoice-rejected"
 
 func rejection(r Receipt, inv Invoice) error {
+	status := http.StatusUnprocessableEntity
+	if r.RejectedBy == "payments" {
+		status = http.StatusPaymentRequired
+	}
 	problem := &huma.ErrorModel{
-		Type: RejectedType, Title: "Invoice rejected", Status: http.StatusUnprocessableEntity,
+		Type: RejectedType, Title: "Invoice rejected", Status: status,
 		Detail: fmt.Sprintf("invoice %q was rejected: %s", r.Number, r.Reason),
 	}
 	for i, line := range r.Rejected {

@@ -5,9 +5,10 @@ import (
 	"encoding/hex"
 	"hash"
 	"io"
-	"regexp"
 	"strconv"
 	"strings"
+
+	"github.com/banyanhq/banyan/example/shop/api"
 )
 
 // Invoice is what a client posts: text as it was written, not judged yet.
@@ -53,22 +54,9 @@ func KindOf(number string) Kind {
 	}
 }
 
-var plainNumber = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9.-]{0,99}$`)
-
 // Key turns any number into text that may be part of a stream's name and of an
-// event id: usual numbers stay as they are, others are replaced by their hash.
-// Different numbers have different keys.
-func Key(number string) string {
-	switch {
-	case number == "":
-		return "_empty"
-	case plainNumber.MatchString(number):
-		return number
-	default:
-		sum := sha256.Sum256([]byte(number))
-		return "_" + hex.EncodeToString(sum[:])
-	}
-}
+// event id; see api.Key.
+func Key(number string) string { return api.Key(number) }
 
 // fingerprint identifies the content of an invoice. Fields are written with their
 // length, so that text cannot move from one into the next unnoticed.

@@ -17,6 +17,8 @@ type Status string
 const (
 	StatusAccepted Status = "accepted"
 	StatusRejected Status = "rejected"
+	// StatusPending is an order that was taken, but waits for a service to be asked.
+	StatusPending Status = "PENDING_VALIDATION"
 )
 
 // Order is an order, or what was meant to be one.
@@ -26,6 +28,7 @@ type Order struct {
 	Items   []Item
 	Refused []Refusal
 	Reason  string // why it was rejected
+	By      string // the service that said no, if one did
 }
 
 // Apply counts an event in.
@@ -41,6 +44,16 @@ func (o Order) Apply(event any) Order {
 			o = Order{Bill: e.Bill, Status: StatusRejected, Reason: e.Reason}
 		}
 		o.Refused = slices.Concat(o.Refused, e.Refused)
+	case Pending:
+		if e.First() {
+			o = Order{Bill: e.Bill, Status: StatusPending}
+		}
+		o.Items, o.Refused = slices.Concat(o.Items, e.Items), slices.Concat(o.Refused, e.Refused)
+	case Declined:
+		if e.First() {
+			o = Order{Bill: e.Bill, Status: StatusRejected, Reason: e.Reason, By: e.By}
+		}
+		o.Refused = slices.Concat(o.Refused, e.Refused)
 	}
 	return o
 }
@@ -53,6 +66,21 @@ func (o Order) Total() decimal.Decimal { return total(o.Items) }
 func Place(v Verdict) aggregate.Decide[Order] {
 	return func(o Order) ([]any, error) { return once(o.Bill, v) }
 }
+
+// Settle decides on an order that waits: it is placed, or declined if a service
+// said no. Nothing happens to an order that does not wait, so that each has one
+// outcome, whoever settles it and however often.
+func Settle(r Ruling) aggregate.Decide[Order] {
+	return func(o Order) ([]any, error) {
+		if o.Status != StatusPending {
+			return nil, nil
+		}
+		return events(r.on(o.placed())), nil
+	}
+}
+
+// placed is what the order is if nobody says no.
+func (o Order) placed() Placed { return Placed{Bill: o.Bill, Items: o.Items, Refused: o.Refused} }
 
 // Return is goods that came back, or what was meant to be that.
 type Return struct {

@@ -56,6 +56,14 @@ func events(fact any) []any {
 		for _, p := range parts(f.Bill, nil, f.Refused) {
 			all = append(all, Rejected{p.Bill, f.Reason, p.Refused})
 		}
+	case Pending:
+		for _, p := range parts(f.Bill, f.Items, f.Refused) {
+			all = append(all, Pending{p.Bill, p.Items, p.Refused, f.Unasked})
+		}
+	case Declined:
+		for _, p := range parts(f.Bill, nil, f.Refused) {
+			all = append(all, Declined{p.Bill, f.By, f.Reason, p.Refused})
+		}
 	}
 	return all
 }

@@ -113,6 +113,10 @@ func billOf(t *testing.T, fact any) orders.Bill {
 		return f.Bill
 	case orders.Rejected:
 		return f.Bill
+	case orders.Pending:
+		return f.Bill
+	case orders.Declined:
+		return f.Bill
 	}
 	t.Fatalf("fact %T", fact)
 	return orders.Bill{}

@@ -7,7 +7,6 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
-	"github.com/banyanhq/banyan"
 	"github.com/banyanhq/banyan/example/shop/api"
 	"github.com/banyanhq/banyan/projection"
 	"github.com/banyanhq/banyan/view"
@@ -31,29 +30,15 @@ func newRejects() *view.Collection[Reject] {
 	}))
 }
 
-// RejectsProjection folds the log into the list of rejected lines.
-func RejectsProjection() *projection.Definition {
-	rows := newRejects()
-	d := projection.Define("rejects", Types, &projection.Options{Collections: []projection.Collection{rows}})
-	put := func(ctx context.Context, b *projection.Batch, bill Bill, refused []Refusal) error {
-		for i, r := range refused {
-			key := fmt.Sprintf("%s/%06d", Key(bill.Number), bill.Before+i)
-			if err := rows.Put(ctx, b.Writer(), key, Reject{bill.Source, bill.Number, r.Line, r.Reason}); err != nil {
-				return err
-			}
+// reject adds the lines of an event that were refused.
+func (l lists) reject(ctx context.Context, b *projection.Batch, bill Bill, refused []Refusal) error {
+	for i, r := range refused {
+		key := fmt.Sprintf("%s/%06d", Key(bill.Number), bill.Before+i)
+		if err := l.rejects.Put(ctx, b.Writer(), key, Reject{bill.Source, bill.Number, r.Line, r.Reason}); err != nil {
+			return err
 		}
-		return nil
 	}
-	projection.On(d, func(ctx context.Context, b *projection.Batch, p Placed, _ banyan.Event) error {
-		return put(ctx, b, p.Bill, p.Refused)
-	})
-	projection.On(d, func(ctx context.Context, b *projection.Batch, r Returned, _ banyan.Event) error {
-		return put(ctx, b, r.Bill, r.Refused)
-	})
-	projection.On(d, func(ctx context.Context, b *projection.Batch, r Rejected, _ banyan.Event) error {
-		return put(ctx, b, r.Bill, r.Refused)
-	})
-	return d
+	return nil
 }
 
 // Rejects answers from the list of rejected lines.
@@ -63,8 +48,8 @@ type Rejects struct {
 	rows *view.Collection[Reject]
 }
 
-// NewRejects returns what reads the rows that RejectsProjection writes to db;
-// upTo is its runner.
+// NewRejects returns what reads the rows that Projection writes to db; upTo is its
+// runner.
 func NewRejects(db *view.DB, upTo api.Waiter) *Rejects {
 	return &Rejects{db: db, upTo: upTo, rows: newRejects()}
 }

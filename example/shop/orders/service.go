@@ -16,11 +16,13 @@ type Service struct {
 	orders  *aggregate.Aggregate[Order]
 	strays  *aggregate.Aggregate[Order] // of neither kind: rejected, each under its number
 	returns *aggregate.Aggregate[Return]
+	vetting Vetting // nil: nobody is asked
 }
 
-// New returns a service that keeps its events in st.
-func New(st *store.Store) (*Service, error) {
-	s := &Service{log: st}
+// New returns a service that keeps its events in st and asks v before it places
+// an order; with nil it asks nobody.
+func New(st *store.Store, v Vetting) (*Service, error) {
+	s := &Service{log: st, vetting: v}
 	var err error
 	if s.orders, err = aggregate.New[Order](st, "order", Types, nil); err != nil {
 		return nil, fmt.Errorf("orders: %w", err)
@@ -58,12 +60,47 @@ func (s *Service) Post(ctx context.Context, inv Invoice) (Answer, error) {
 		a, err := s.returns.Do(ctx, key, command, Accept(verdict))
 		return Answer{a.State.Receipt(), a.Repeated, a.Token()}, err
 	case AnOrder:
+		verdict, err := s.vet(ctx, key, verdict)
+		if err != nil {
+			return Answer{}, fmt.Errorf("invoice %q: %w", inv.Number, err)
+		}
 		a, err := s.orders.Do(ctx, key, command, Place(verdict))
 		return Answer{a.State.Receipt(), a.Repeated, a.Token()}, err
 	default:
 		a, err := s.strays.Do(ctx, key, command, Place(verdict))
 		return Answer{a.State.Receipt(), a.Repeated, a.Token()}, err
 	}
+}
+
+// vet asks others about an order that is not known yet. They are not asked again
+// about one that is: it has its outcome, or will have it from the Validator.
+func (s *Service) vet(ctx context.Context, key string, v Verdict) (Verdict, error) {
+	known, err := s.orders.Load(ctx, key)
+	if err != nil || known.Exists {
+		return v, err
+	}
+	return v.vetted(ctx, s.vetting)
+}
+
+// settling is the command that settles an order; every process uses it.
+const settling = "settle"
+
+// Settle asks again about an order that is pending and records its outcome. It
+// does nothing to any other. An *UnaskedError leaves the order pending.
+func (s *Service) Settle(ctx context.Context, number string) error {
+	key := Key(number)
+	known, err := s.orders.Load(ctx, key)
+	if err != nil || known.State.Status != StatusPending {
+		return err
+	}
+	var ruling Ruling
+	if s.vetting != nil {
+		if ruling, err = s.vetting.Vet(ctx, known.State.placed()); err != nil {
+			return fmt.Errorf("invoice %q: %w", number, err)
+		}
+	}
+	_, err = s.orders.Do(ctx, key, aggregate.Command{ID: settling, Time: known.State.Date}, Settle(ruling))
+	return err
 }
 
 // Find returns what became of the invoice with a number, or an error of kind

@@ -105,7 +105,7 @@ func (c *client) post(ctx context.Context, source string, inv retail.Invoice) (t
 		a, err := c.send(context.WithoutCancel(ctx), path, inv.Number, body)
 		took := time.Since(start)
 		switch {
-		case err == nil && (a.status < 300 || a.status == http.StatusUnprocessableEntity && a.Type == orders.RejectedType):
+		case err == nil && (a.status < 300 || a.Type == orders.RejectedType): // it is recorded
 			return took, nil, nil
 		case err == nil && a.status < 500 && a.status != http.StatusTooManyRequests:
 			return took, rejectsOf(source, inv, a.Detail), nil
@@ -194,6 +194,31 @@ func (c *client) end(ctx context.Context) (end, error) {
 	var e end
 	err := c.get(ctx, "/log", "", &e)
 	return e, err
+}
+
+// settledEnd returns where the log ends once no order waits for its validation any
+// more: one that does counts nowhere yet.
+func (c *client) settledEnd(ctx context.Context) (end, error) {
+	giveUp := time.Now().Add(requestTimeout)
+	for {
+		e, err := c.end(ctx)
+		if err != nil {
+			return e, err
+		}
+		var waiting orders.PastOrders
+		if err := c.get(ctx, "/orders?limit=1&status="+url.QueryEscape(string(orders.StatusPending)), e.Token, &waiting); err != nil {
+			return e, err
+		}
+		if len(waiting.Items) == 0 {
+			return e, nil
+		}
+		if time.Now().After(giveUp) {
+			return e, fmt.Errorf("order %q still waits for its validation", waiting.Items[0].Number)
+		}
+		if err := pause(ctx, firstPause); err != nil {
+			return e, err
+		}
+	}
 }
 
 // get reads from a read model that has seen everything up to the token.

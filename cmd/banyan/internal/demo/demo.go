@@ -46,8 +46,8 @@ func New(terminal bool) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "demo",
 		Short: "Run a shop on embedded back ends and import a month of orders",
-		Long: `Run the reference shop (orders, inventory, catalogue, analytics) and the monolith
-that it grew out of, both behind one gateway, in this process. Import a month of
+		Long: `Run the reference shop (orders, users, payments, inventory, catalogue, analytics)
+and the monolith that it grew out of, all behind one gateway, in this process. Import a month of
 invoices through the gateway, print a summary of the shop's read models, and go on
 serving until Ctrl-C. The monolith is at /monolith/; the gateway's configuration
 is banyan.yaml in the data folder.
@@ -159,7 +159,7 @@ func (d *demo) work(ctx context.Context, addr string, month *retail.File, damage
 	if err != nil {
 		return fmt.Errorf("demo: %w; what was imported stays: run it again with --dir %s", err, d.dir)
 	}
-	end, err := client.end(ctx)
+	end, err := client.settledEnd(ctx)
 	if err != nil {
 		return fmt.Errorf("demo: %w", err)
 	}
@@ -268,7 +268,7 @@ func (d *demo) openShop(ctx context.Context) (*app.App, error) {
 		base = "sqlite:"
 	}
 	urls := map[string]string{}
-	for _, service := range append([]string{"orders", "rejects"}, shop.Names()...) {
+	for _, service := range append([]string{"orders", "rejects"}, shop.Databases()...) {
 		url, err := shop.URLFor(base, service)
 		if err != nil {
 			return nil, err
@@ -280,6 +280,9 @@ func (d *demo) openShop(ctx context.Context) (*app.App, error) {
 		// hold up orders.
 		Name: "shop", StoreURL: urls["orders"], ViewsURL: urls["rejects"],
 		Dir: d.dir, Listen: "127.0.0.1:0", Log: newLog(d.stderr),
+		// Users and payments are in this process: where they are slow, the machine
+		// is, and an order that waits for its validation only adds to that.
+		Settings: map[string]string{"patience": "20s"},
 	})
 	if err != nil {
 		return nil, err

@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/csv"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"math/big"
@@ -24,7 +25,9 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"go.uber.org/goleak"
 
+	"github.com/banyanhq/banyan/app"
 	"github.com/banyanhq/banyan/cmd/banyan/internal/demo"
+	"github.com/banyanhq/banyan/example/shop/orders"
 	"github.com/banyanhq/banyan/example/shop/retail"
 	"github.com/banyanhq/banyan/gateway"
 	"github.com/banyanhq/banyan/internal/pgtest"
@@ -305,6 +308,74 @@ func lineOf(t *testing.T, text string) int {
 		t.Fatal(err)
 	}
 	return n
+}
+
+// nobody can be asked.
+type nobody struct{}
+
+func (nobody) Vet(context.Context, orders.Placed) (orders.Ruling, error) {
+	return orders.Ruling{}, &orders.UnaskedError{Service: "users", Err: errors.New("down")}
+}
+
+// Orders that were pending when the shop stopped are settled before the totals are
+// read, and so the totals are those of a shop that never was in trouble.
+func TestOrdersThatWereLeftPending(t *testing.T) {
+	t.Parallel()
+	data, records := month(t)
+	dir := t.TempDir()
+	pending := leavePending(t, data, dir)
+	want := count(records).summary()
+	n, err := want["events"].(json.Number).Int64()
+	if err != nil || pending < 10 {
+		t.Fatalf("%d pending orders, %v", pending, err)
+	}
+	want["events"] = json.Number(fmt.Sprint(n + int64(pending)))
+	if diff := cmp.Diff(want, totals(t, "--data", data, "--dir", dir)); diff != "" {
+		t.Errorf("(-recomputed +demo):\n%s", diff)
+	}
+}
+
+// leavePending posts all orders of a month while nobody can be asked. It returns
+// how many are pending.
+func leavePending(t *testing.T, data, dir string) int {
+	t.Helper()
+	db, err := app.Open(t.Context(), "sqlite:orders.db", dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	st, err := db.Store(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	desk, err := orders.New(st, nobody{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	file, err := retail.Read(data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pending := 0
+	for _, inv := range file.Invoices {
+		if orders.KindOf(inv.Number) != orders.AnOrder || inv.Date.IsZero() {
+			continue
+		}
+		posted := orders.Invoice{Number: inv.Number, Date: inv.Date.Format(time.RFC3339), Customer: inv.Customer, Country: inv.Country, Source: file.Name}
+		for _, l := range inv.Lines {
+			posted.Lines = append(posted.Lines, orders.Line(l))
+		}
+		a, err := desk.Post(t.Context(), posted)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if a.Status == orders.StatusPending {
+			pending++
+		}
+	}
+	if err := errors.Join(st.Close(), db.Close()); err != nil {
+		t.Fatal(err)
+	}
+	return pending
 }
 
 func TestOnPostgreSQL(t *testing.T) {

@@ -1,4 +1,5 @@
-// Command orders runs the service that takes orders and returns.
+// Command orders runs the service that takes orders and returns. Say whom it asks
+// before it places an order with --set users=URL --set payments=URL.
 package main
 
 import (
