@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/banyanhq/banyan"
 	"github.com/banyanhq/banyan/view"
 )
 
@@ -54,7 +55,8 @@ func (v *Validator) Run(ctx context.Context) error {
 	tick := time.NewTicker(v.opts.Every)
 	defer tick.Stop()
 	for {
-		if err := v.Round(ctx); err != nil && ctx.Err() == nil {
+		// Before the read model is first built nothing can be pending in it.
+		if err := v.Round(ctx); err != nil && ctx.Err() == nil && !errors.Is(err, banyan.ErrNotFound) {
 			v.opts.Logger.Warn("pending orders cannot be listed", "error", err)
 		}
 		select {

@@ -138,6 +138,7 @@ func (d *demo) run(ctx context.Context) error {
 // serveOn goes on until Ctrl-C, or stops at once with --exit.
 func (d *demo) serveOn(ctx context.Context, addr string, stop func(), stopped <-chan error) error {
 	if !d.exit {
+		d.say("One screen of the app, made of five services: curl 'http://%s/mobile/home?customer=17850'", addr)
 		d.say("Serving at http://%s. Ctrl-C stops.", addr)
 		select {
 		case <-ctx.Done():

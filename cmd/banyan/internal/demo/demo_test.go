@@ -648,6 +648,47 @@ func throughGateway(t *testing.T, url, said, dir string) {
 	if _, err := gateway.Load(filepath.Join(dir, "banyan.yaml")); err != nil {
 		t.Error(err)
 	}
+	throughChannels(t, url)
+}
+
+// throughChannels: each channel gets one answer of several services, and nothing is
+// missing in it.
+func throughChannels(t *testing.T, url string) {
+	t.Helper()
+	get := func(path string, into any) {
+		t.Helper()
+		resp, err := http.Get(url + path) //nolint:noctx // a test
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		if err := json.NewDecoder(resp.Body).Decode(into); err != nil || resp.StatusCode != http.StatusOK || resp.Header.Get("Banyan-Missing") != "" {
+			t.Errorf("%s: status %d, %v, missing %q", path, resp.StatusCode, err, resp.Header.Get("Banyan-Missing"))
+		}
+	}
+	var home struct {
+		User    struct{ Status string }
+		Orders  struct{ Items []struct{ Number string } }
+		Popular struct {
+			Items []struct {
+				ID      string
+				Product struct{ Description string }
+			}
+		}
+	}
+	get("/mobile/home?customer=17850", &home)
+	if home.User.Status != "active" || len(home.Popular.Items) != 5 || home.Popular.Items[0].Product.Description == "" {
+		t.Errorf("the app's first screen: %+v", home)
+	}
+	var product struct{ SKU, Price string }
+	get("/partner/products/"+home.Popular.Items[0].ID, &product)
+	if product.SKU != home.Popular.Items[0].ID || product.Price == "" {
+		t.Errorf("the partner's product: %+v", product)
+	}
+	var web map[string]any
+	if get("/web/home?customer=17850", &web); len(web) != 4 {
+		t.Errorf("the shop's page: %v", web)
+	}
 }
 
 func TestInterruptedImport(t *testing.T) {

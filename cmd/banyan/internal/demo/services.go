@@ -16,6 +16,7 @@ import (
 	"github.com/banyanhq/banyan/cmd/banyan/internal/edge"
 	"github.com/banyanhq/banyan/example/monolith"
 	"github.com/banyanhq/banyan/example/shop/api"
+	"github.com/banyanhq/banyan/example/shop/channels"
 	"github.com/banyanhq/banyan/example/shop/orders"
 )
 
@@ -41,7 +42,7 @@ const configFile = "banyan.yaml"
 // ports then. %s: listen, admin, shop, monolith.
 const config = `# The gateway of "banyan demo". Change it while the demo runs: it is taken over
 # within a second. "banyan check" says what is wrong with it, "banyan routes"
-# what it does. The next run writes it anew.
+# what it does. The next run writes it anew, and the files of the channels too.
 listen: %s
 admin: %s
 access_log: false
@@ -57,7 +58,30 @@ routes:
     strip_prefix: /monolith
     to: monolith
     timeout: 10s
+include: [channels/*.yaml]
 `
+
+// writeChannels writes the files of the channels, which the configuration includes.
+func (d *demo) writeChannels() error {
+	dir := filepath.Join(d.dir, "channels")
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return fmt.Errorf("demo: %w", err)
+	}
+	entries, err := channels.Files.ReadDir(".")
+	if err != nil {
+		return fmt.Errorf("demo: %w", err)
+	}
+	for _, e := range entries {
+		text, err := channels.Files.ReadFile(e.Name())
+		if err == nil {
+			err = os.WriteFile(filepath.Join(dir, e.Name()), text, 0o600)
+		}
+		if err != nil {
+			return fmt.Errorf("demo: %w", err)
+		}
+	}
+	return nil
+}
 
 // open opens the services and the gateway.
 func (d *demo) open(ctx context.Context) (*services, error) {
@@ -114,6 +138,9 @@ func (d *demo) openEdge(ctx context.Context, s *services) (*edge.Edge, error) {
 	host, _, err := net.SplitHostPort(d.listen)
 	if err != nil {
 		return nil, fmt.Errorf("demo: --listen %s: %w", d.listen, err)
+	}
+	if err := d.writeChannels(); err != nil {
+		return nil, err
 	}
 	free := net.JoinHostPort(host, "0")
 	var first error
