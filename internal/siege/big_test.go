@@ -109,11 +109,11 @@ func TestLargeAndLong(t *testing.T) {
 		})
 		c.transport.CloseIdleConnections()
 		checkGrowth(t, grown)
-		long.Report(t, "R33b", "%s: %d MB up and twice down, %d events: the gateway grew by %d MB", c.name, size>>20, count, grown>>20)
+		long.Report(t, "R33", "%s: %d MB up and twice down, %d events: the gateway grew by %d MB", c.name, size>>20, count, grown>>20)
 	}
 	grown := growth(t, p, func() { socket(t, p.addr, count) })
 	checkGrowth(t, grown)
-	long.Report(t, "R33b", "WebSocket: %d messages each way: the gateway grew by %d MB", count, grown>>20)
+	long.Report(t, "R33", "WebSocket: %d messages each way: the gateway grew by %d MB", count, grown>>20)
 }
 
 func checkGrowth(t *testing.T, grown int64) {

@@ -443,5 +443,5 @@ func TestClientFaults(t *testing.T) {
 		}
 	}
 	wrong.report(t, "answers were wrong")
-	long.Report(t, "R36b", "%d faults of clients, over HTTP/1.1 and HTTP/2, on 5 routes: no target aside, no breaker open", done)
+	long.Report(t, "R36", "%d faults of clients, over HTTP/1.1 and HTTP/2, on 5 routes: no target aside, no breaker open", done)
 }
