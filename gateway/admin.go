@@ -22,11 +22,12 @@ type AdminOptions struct {
 
 // Admin returns the admin API: GET /v1/status is [Status] as JSON, POST
 // /v1/cache/purge takes {"urls", "prefixes", "tags", "all", "soft"} (see
-// cache.Purge) and answers {"purged": n}, /livez and /readyz are probes. It is for
-// a listener of its own, which outsiders cannot reach unless there is a token.
-// Without one, requests for another Host than localhost, an address, or one of the
-// options are refused, so that no web page can get at it by a name of its own (DNS
-// rebinding).
+// cache.Purge) and answers {"purged": n}, GET /v1/catalogue[?audience=NAME] is the
+// catalogue, /v1/catalogue/changes what changed in it, /v1/catalogue/usage is
+// [APIUsage], /livez and /readyz are probes. It is for a listener of its own, which
+// outsiders cannot reach unless there is a token. Without one, requests for another
+// Host than localhost, an address, or one of the options are refused, so that no web
+// page can get at it by a name of its own (DNS rebinding).
 func (g *Gateway) Admin(o *AdminOptions) http.Handler {
 	if o == nil {
 		o = &AdminOptions{}
@@ -38,6 +39,7 @@ func (g *Gateway) Admin(o *AdminOptions) http.Handler {
 		_ = json.NewEncoder(w).Encode(g.Status()) // a client that is gone does not read it
 	})
 	mux.HandleFunc("POST /v1/cache/purge", g.purge)
+	g.collector.handle(mux)
 	ok := func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("ok\n")) }
 	mux.HandleFunc("GET /livez", ok)
 	mux.HandleFunc("GET /readyz", ok)

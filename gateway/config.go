@@ -48,6 +48,8 @@ type Config struct {
 	Browser  *browser.Config  `yaml:"browser"`
 	// Upstreams by name.
 	Upstreams map[string]Upstream `yaml:"upstreams"`
+	// Catalogue, if set, is made of the OpenAPI documents of the upstreams.
+	Catalogue *Catalogue `yaml:"catalogue"`
 	// Routes, in any order: the most specific wins.
 	Routes []Route `yaml:"routes"`
 	// Include names other files, perhaps with wildcards, relative to this one:
@@ -55,17 +57,18 @@ type Config struct {
 	// team.
 	Include []string `yaml:"include"`
 
-	file string // that it was read from
+	file   string            // that it was read from
+	served []servedCatalogue // routes that serve the catalogue
 }
 
-// Files returns the names of the file that it was read from, and of those that
-// there are now to include.
+// Files returns the names of the file that it was read from, of those that there
+// are now to include, and of the documents that they name.
 func (c *Config) Files() []string {
 	names := []string{c.file}
 	for _, pattern := range c.Include {
 		names = append(names, c.matching(pattern)...)
 	}
-	return slices.Compact(names)
+	return slices.Compact(append(names, c.documents()...))
 }
 
 // The addresses of a gateway whose configuration names none.
@@ -160,6 +163,10 @@ type Upstream struct {
 	// IdleTimeout is how long they are kept; default 30 s. It has to be shorter
 	// than the targets' own.
 	IdleTimeout time.Duration `yaml:"idle_timeout"`
+	// OpenAPI is where the document of its API is, for the catalogue: a path such
+	// as /openapi.json, which the targets are asked for, or file:NAME, relative to
+	// the configuration file that is not included.
+	OpenAPI string `yaml:"openapi"`
 }
 
 // Health is how targets are asked.
@@ -227,6 +234,8 @@ type Route struct {
 	// Browser says what browsers may do: CORS, security headers, cross-site
 	// requests (see package browser).
 	Browser *browser.Config `yaml:"browser"`
+	// OpenAPI is the document that requests have to keep; default: none.
+	OpenAPI *Contract `yaml:"openapi"`
 
 	pattern pattern
 	stats   *stats // kept over reloads by name
@@ -290,6 +299,8 @@ func (c *Config) compile() (*table, []netip.Prefix, mistakes) {
 	c.checkCaches(&found)
 	c.checkLimits(&found)
 	c.checkShape(&found)
+	c.checkContracts(&found)
+	c.checkCatalogue(t, &found)
 	return t, trusted, found
 }
 

@@ -53,6 +53,8 @@ type Gateway struct {
 	options Options
 	state   atomic.Pointer[state]
 
+	collector *collector // of the catalogue
+
 	mu       sync.Mutex // one change at a time
 	closed   bool       // guarded by mu
 	retiring retiring
@@ -73,6 +75,7 @@ type state struct {
 	limits    *limits
 	handlers  map[*Route]http.Handler
 	stats     map[string]*stats // by the name of the route
+	collector *collector        // of the catalogue; nil: there is none
 }
 
 // New returns a gateway. The configuration is used as it is from then on, and
@@ -88,11 +91,13 @@ func New(c *Config, o *Options) (*Gateway, error) {
 	if g.options.Resolver == nil {
 		g.options.Resolver = net.DefaultResolver
 	}
+	g.collector = &collector{log: g.log, since: time.Now()}
 	s, err := g.build(c, &state{})
 	if err != nil {
 		return nil, err
 	}
 	s.begin(&state{}, g.log)
+	g.collector.follow(s)
 	g.state.Store(s)
 	return g, nil
 }
@@ -114,6 +119,7 @@ func (g *Gateway) Reload(c *Config) error {
 		return err
 	}
 	s.begin(old, g.log)
+	g.collector.follow(s)
 	g.state.Store(s)
 	switch {
 	case old.cache != s.cache:
@@ -142,6 +148,7 @@ func (g *Gateway) Close() error {
 		return nil
 	}
 	g.closed = true
+	g.collector.end()
 	s := g.state.Load()
 	s.cache.Close()
 	g.retiring.end()
@@ -171,6 +178,9 @@ func (g *Gateway) build(given *Config, old *state) (*state, error) {
 		s.era++
 	}
 	err := s.addParts(old, g)
+	if err == nil {
+		err = s.addCatalogue(old, g.collector)
+	}
 	if err == nil {
 		err = s.addRoutes(old)
 	}
@@ -234,9 +244,9 @@ func (s *state) addRoutes(old *state) error {
 }
 
 // handler stacks what a route asks for, from the inside out: the forwarder, the
-// cache, the headers of the identity, the changes, the limits, who may use it, the
-// bound, what is about clients. Limits stand behind authentication, so that they can
-// count by identity.
+// cache, the headers of the identity, the changes, the contract, the limits, who may
+// use it, the bound, what is about clients. Limits stand behind authentication, so
+// that they can count by identity.
 func (s *state) handler(r *Route, identityHeaders []string) (h http.Handler, err error) {
 	p, err := r.policies()
 	if err != nil {
@@ -256,6 +266,9 @@ func (s *state) handler(r *Route, identityHeaders []string) (h http.Handler, err
 		return nil, err
 	}
 	if h, err = r.transformed(h); err != nil {
+		return nil, err
+	}
+	if h, err = r.validated(s.config, h); err != nil {
 		return nil, err
 	}
 	if r.Compose != nil || r.Transform != nil {
@@ -367,6 +380,9 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case route != nil:
 		a := &arrival{Context: r.Context(), client: c, host: r.Host, path: path, route: route, trace: newTrace(r), answer: recorder{ResponseWriter: w}}
+		if s.collector != nil {
+			defer s.collector.served(a, r)
+		}
 		a.serve(s.handlers[route], r, &g.options.Hooks)
 	case len(allowed) > 0:
 		w.Header().Set("Allow", strings.Join(allowed, ", "))

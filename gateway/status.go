@@ -10,6 +10,8 @@ import (
 type Status struct {
 	Routes    []RouteStatus    `json:"routes"`
 	Upstreams []UpstreamStatus `json:"upstreams"`
+	// Catalogue is where its documents come from.
+	Catalogue []SourceStatus `json:"catalogue,omitempty"`
 }
 
 // RouteStatus is a route, and its requests since the gateway started.
@@ -68,6 +70,7 @@ func (g *Gateway) Status() Status {
 		}
 		out.Upstreams = append(out.Upstreams, u)
 	}
+	out.Catalogue = g.collector.sources()
 	return out
 }
 

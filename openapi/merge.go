@@ -71,6 +71,9 @@ func sharedIDs(docs []Named) map[string]bool {
 			continue
 		}
 		for _, op := range n.Doc.ops {
+			if op.ID == "" {
+				continue // there is none, which is nothing to share
+			}
 			if count[op.ID] == nil {
 				count[op.ID] = map[string]bool{}
 			}

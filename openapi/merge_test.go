@@ -230,3 +230,22 @@ func TestFilter(t *testing.T) {
 		t.Errorf("got %v: what is left refers to an operation that is gone", err)
 	}
 }
+
+// Operations without an id share none, in however many services.
+func TestMergeWithoutIDs(t *testing.T) {
+	t.Parallel()
+	service := func(path string) *openapi.Document {
+		doc, err := openapi.Parse("f", []byte(`{"openapi":"3.1.0","info":{"title":"t","version":"1"},"paths":{"`+path+`":{"get":{"responses":{"200":{"description":"ok"}}}},"`+path+`/{id}":{"get":{"parameters":[{"name":"id","in":"path","required":true,"schema":{"type":"string"}}],"responses":{"200":{"description":"ok"}}}}}}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return doc
+	}
+	merged, err := openapi.Merge("all", "1", []openapi.Named{{Name: "a", Doc: service("/a")}, {Name: "b", Doc: service("/b")}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if ops := merged.Operations(); len(ops) != 4 || ops[0].ID != "" {
+		t.Errorf("%+v", ops)
+	}
+}
