@@ -28,6 +28,8 @@ type Config struct {
 	// bring ("Authorization: Bearer TOKEN"). It is needed when others than this
 	// machine can reach it.
 	AdminToken string `yaml:"admin_token"`
+	// MaxConnections at the front door; more wait. See FrontOptions.
+	MaxConnections int `yaml:"max_connections"`
 	// TLS, if set, is spoken at the front door.
 	TLS TLSFiles `yaml:"tls"`
 	// AccessLog writes a line for each request; default true.
@@ -270,6 +272,9 @@ func (c *Config) compile() (*table, []netip.Prefix, mistakes) {
 	}
 	if c.Admin == "" {
 		c.Admin = DefaultAdmin
+	}
+	if c.MaxConnections < 0 {
+		found.add("$.max_connections", "it is negative")
 	}
 	if c.AdminToken == "" && c.Admin != "none" && !loopback(c.Admin) {
 		found.add("$.admin", "others than this machine can reach %q; choose a loopback address such as %s, or set admin_token", c.Admin, DefaultAdmin)

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"runtime/debug"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -27,7 +28,9 @@ type FrontOptions struct {
 	Log *slog.Logger
 	// Drain is how long requests under way may take when Run ends; default 30 s.
 	Drain time.Duration
-	// MaxConnections at once; more wait to be accepted. Default 20000.
+	// MaxConnections at once; more wait to be accepted. Default 20000, or fewer where
+	// the memory is limited (GOMEMLIMIT): as many as fit into half of it, at 128 KiB
+	// each, which is what one that works takes.
 	MaxConnections int
 }
 
@@ -45,6 +48,8 @@ const (
 	// handshakeTimeout of TLS.
 	handshakeTimeout = 10 * time.Second
 	maxHeadBytes     = 32 << 10
+	// connectionBytes is what a connection that works takes, more or less.
+	connectionBytes = 128 << 10
 	// acmeProtocol is for challenges of an authority (RFC 8737).
 	acmeProtocol = "acme-tls/1"
 	// maxStreams of a connection of HTTP/2.
@@ -61,7 +66,7 @@ func NewFront(h http.Handler, options *FrontOptions) (*Front, error) {
 		return nil, fmt.Errorf("gateway: front: %w: a limit is negative", banyan.ErrInvalid)
 	}
 	set(&f.options.Drain, 30*time.Second)
-	set(&f.options.MaxConnections, 20_000)
+	set(&f.options.MaxConnections, int(min(20_000, max(100, debug.SetMemoryLimit(-1)/2/connectionBytes))))
 	if f.options.Log == nil {
 		f.options.Log = slog.New(slog.DiscardHandler)
 	}
@@ -90,7 +95,7 @@ func NewFront(h http.Handler, options *FrontOptions) (*Front, error) {
 	f.two = &http.Server{
 		Handler: paced(h), MaxHeaderBytes: maxHeadBytes, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 75 * time.Second,
 		HTTP2:     &http.HTTP2Config{MaxConcurrentStreams: maxStreams},
-		Protocols: new(http.Protocols), ConnContext: watchResets,
+		Protocols: new(http.Protocols), ConnContext: f.hand.shunned.watch,
 		ErrorLog: slog.NewLogLogger(f.options.Log.Handler(), slog.LevelDebug),
 	}
 	f.two.Protocols.SetHTTP2(true)
@@ -197,9 +202,10 @@ func (f *Front) end(l net.Listener) error {
 
 // handover is a listener that is given its connections.
 type handover struct {
-	conns  chan net.Conn
-	closed chan struct{}
-	once   sync.Once
+	conns   chan net.Conn
+	closed  chan struct{}
+	once    sync.Once
+	shunned shunned
 }
 
 func newHandover() *handover {
@@ -207,6 +213,10 @@ func newHandover() *handover {
 }
 
 func (h *handover) give(c net.Conn) {
+	if h.shunned.has(c.RemoteAddr()) {
+		_ = c.Close()
+		return
+	}
 	select {
 	case h.conns <- c:
 	case <-h.closed:

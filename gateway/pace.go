@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/netip"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -52,9 +53,11 @@ func paced(h http.Handler) http.Handler {
 
 // fickle is a connection of HTTP/2, and how many of its streams the client gave up.
 // Opening streams to reset them at once costs a client nothing and a server
-// everything (CVE-2023-44487), so that who does little else loses the connection.
+// everything (CVE-2023-44487), so that who does little else loses the connection,
+// and gets no other one of HTTP/2 for a time.
 type fickle struct {
 	conn    net.Conn
+	shunned *shunned
 	streams atomic.Int64
 	given   atomic.Int64 // up
 }
@@ -68,9 +71,55 @@ const (
 	fickleShare   = 2
 )
 
-// watchResets is for http.Server.ConnContext.
-func watchResets(ctx context.Context, conn net.Conn) context.Context {
-	return context.WithValue(ctx, fickleKey{}, &fickle{conn: conn})
+// watch is for http.Server.ConnContext.
+func (s *shunned) watch(ctx context.Context, conn net.Conn) context.Context {
+	return context.WithValue(ctx, fickleKey{}, &fickle{conn: conn, shunned: s})
+}
+
+// shunned are the addresses whose connections of HTTP/2 were closed for what they
+// did.
+type shunned struct {
+	mu    sync.Mutex
+	until map[netip.Addr]time.Time // guarded by mu
+}
+
+const (
+	// shunning is how long an address is shunned.
+	shunning = 10 * time.Second
+	// maxShunned addresses are known; when there are more, all are forgotten.
+	maxShunned = 10_000
+)
+
+// add shuns an address.
+func (s *shunned) add(a net.Addr) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.until == nil || len(s.until) >= maxShunned {
+		s.until = map[netip.Addr]time.Time{}
+	}
+	s.until[addressOf(a)] = time.Now().Add(shunning)
+}
+
+// has reports whether an address is shunned.
+func (s *shunned) has(a net.Addr) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.until) == 0 {
+		return false
+	}
+	at := addressOf(a)
+	until, ok := s.until[at]
+	if ok && time.Now().After(until) {
+		delete(s.until, at)
+		return false
+	}
+	return ok
+}
+
+// addressOf returns an address without its port; those of other networks are one.
+func addressOf(a net.Addr) netip.Addr {
+	at, _ := netip.ParseAddrPort(a.String())
+	return at.Addr().Unmap()
 }
 
 // ended counts a stream.
@@ -80,6 +129,7 @@ func (f *fickle) ended(given bool) {
 		return
 	}
 	if given := f.given.Add(1); streams >= fickleStreams && given > streams/fickleShare {
+		f.shunned.add(f.conn.RemoteAddr())
 		_ = f.conn.Close() // it may be closed already
 	}
 }

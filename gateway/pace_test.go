@@ -175,8 +175,8 @@ func TestSlowStreams(t *testing.T) {
 	})
 }
 
-// A client that gives up most of its streams loses its connection, one that does
-// so now and then does not.
+// A client that gives up most of its streams loses its connection, and gets no other
+// one of HTTP/2 for a time. One that does so now and then keeps it.
 func TestResets(t *testing.T) {
 	t.Parallel()
 	began := make(chan bool)
@@ -226,10 +226,20 @@ func TestResets(t *testing.T) {
 		}
 		return 400
 	}
-	if n := streams(func(int) bool { return true }); n < 90 || n > 200 {
-		t.Errorf("a client that gives everything up had %d streams, want about 100", n)
-	}
 	if n := streams(func(i int) bool { return i%3 == 0 }); n != 400 {
 		t.Errorf("a client that gives a third up had %d streams, want all of them", n)
 	}
+	if n := streams(func(int) bool { return true }); n < 90 || n > 200 {
+		t.Errorf("a client that gives everything up had %d streams, want about 100", n)
+	}
+	if n := streams(func(int) bool { return false }); n != 0 {
+		t.Errorf("after that it had %d streams on another connection, want none for a time", n)
+	}
+	go func() { <-began }()
+	resp, err := http.Get("http://" + address + "/kept") //nolint:noctx // a test
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = resp.Body.Close() // over HTTP/1.1 others at the same address are served
+	http.DefaultClient.CloseIdleConnections()
 }

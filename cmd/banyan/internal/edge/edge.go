@@ -103,7 +103,7 @@ func (e *Edge) open(ctx context.Context, c *gateway.Config) (err error) {
 
 // openFront makes the front door that a configuration asks for.
 func (e *Edge) openFront(c *gateway.Config) (err error) {
-	options := &gateway.FrontOptions{Log: e.options.Log}
+	options := &gateway.FrontOptions{Log: e.options.Log, MaxConnections: c.MaxConnections}
 	if e.authority != nil {
 		options.TLS = e.authority.manager.TLS()
 	}
