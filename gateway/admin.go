@@ -3,6 +3,7 @@ package gateway
 import (
 	"crypto/sha256"
 	"crypto/subtle"
+	_ "embed"
 	"encoding/json"
 	"net"
 	"net/http"
@@ -11,6 +12,9 @@ import (
 
 	"github.com/banyanhq/banyan/gateway/cache"
 )
+
+//go:embed admin.openapi.yaml
+var adminDocument []byte
 
 // AdminOptions of the admin API.
 type AdminOptions struct {
@@ -24,10 +28,11 @@ type AdminOptions struct {
 // /v1/cache/purge takes {"urls", "prefixes", "tags", "all", "soft"} (see
 // cache.Purge) and answers {"purged": n}, GET /v1/catalogue[?audience=NAME] is the
 // catalogue, /v1/catalogue/changes what changed in it, /v1/catalogue/usage is
-// [APIUsage], /livez and /readyz are probes. It is for a listener of its own, which
-// outsiders cannot reach unless there is a token. Without one, requests for another
-// Host than localhost, an address, or one of the options are refused, so that no web
-// page can get at it by a name of its own (DNS rebinding).
+// [APIUsage], /openapi.yaml describes all of this, /livez and /readyz are probes. It is
+// for a listener of its own, which outsiders cannot reach unless there is a token.
+// Without one, requests for another Host than localhost, an address, or one of the
+// options are refused, so that no web page can get at it by a name of its own (DNS
+// rebinding).
 func (g *Gateway) Admin(o *AdminOptions) http.Handler {
 	if o == nil {
 		o = &AdminOptions{}
@@ -39,6 +44,10 @@ func (g *Gateway) Admin(o *AdminOptions) http.Handler {
 		_ = json.NewEncoder(w).Encode(g.Status()) // a client that is gone does not read it
 	})
 	mux.HandleFunc("POST /v1/cache/purge", g.purge)
+	mux.HandleFunc("GET /openapi.yaml", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/yaml")
+		_, _ = w.Write(adminDocument) // a client that is gone does not read it
+	})
 	g.collector.handle(mux)
 	ok := func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("ok\n")) }
 	mux.HandleFunc("GET /livez", ok)
