@@ -46,7 +46,7 @@ func TestBlame(t *testing.T) {
 			t.Parallel()
 			g := opened(t, &gateway.Config{
 				Upstreams: map[string]gateway.Upstream{"u": upstream},
-				Routes:    []gateway.Route{{Match: "/", To: "u"}, {Match: "/brief", To: "u", Timeout: 20 * time.Millisecond}, {Match: "/retried", To: "u", Retry: &gateway.Retry{}}},
+				Routes:    []gateway.Route{{Match: "/", To: "u"}, {Match: "/brief", To: "u", Timeout: 200 * time.Millisecond}, {Match: "/retried", To: "u", Retry: &gateway.Retry{}}},
 			})
 			address, _ := run(t, g, nil)
 			for range 6 { // five failures in a row would put the target aside
@@ -80,7 +80,7 @@ func hesitate(t *testing.T, address string) {
 	t.Helper()
 	conn := connect(t, address)
 	_, _ = io.WriteString(conn, "PUT /brief HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nhello")
-	timer := time.NewTimer(60 * time.Millisecond)
+	timer := time.NewTimer(350 * time.Millisecond)
 	<-timer.C
 	_, _ = io.WriteString(conn, "world")
 	answered(t, conn, http.StatusOK)

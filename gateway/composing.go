@@ -5,7 +5,9 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
+	"time"
 
 	"github.com/banyanhq/banyan/gateway/compose"
 	"github.com/banyanhq/banyan/resilience"
@@ -35,6 +37,9 @@ func (c *partCaller) RoundTrip(call *http.Request) (*http.Response, error) {
 	out := call.WithContext(call.Context())
 	out.Host = arrivalOf(call.Context()).host
 	out.Header = c.header(out)
+	if until, ok := call.Context().Deadline(); ok {
+		out.Header[resilience.HeaderTimeout] = []string{strconv.FormatInt(max(time.Until(until).Milliseconds(), 1), 10)}
+	}
 	out.URL = &url.URL{Scheme: "http", Host: out.Host, Opaque: call.URL.EscapedPath(), RawQuery: call.URL.RawQuery}
 	if c.route.Host != "" {
 		out.Host = c.route.Host

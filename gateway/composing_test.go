@@ -1,10 +1,12 @@
 package gateway_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -124,5 +126,39 @@ routes:
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("no %q in %v", want, err)
 		}
+	}
+}
+
+// The services behind hear how long they are waited for, from nobody but the
+// gateway.
+func TestDeadlinesTravel(t *testing.T) {
+	t.Parallel()
+	app := behind(t, func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.WriteString(w, `"`+strings.Join(r.Header.Values("X-Request-Timeout"), " ")+`"`)
+	})
+	c, err := gateway.Parse("f", []byte(`
+upstreams: {app: "`+app+`"}
+routes:
+- {match: /, to: app, timeout: 1500ms}
+- {match: /composed, compose: {timeout: 5s, parts: {a: {to: app, get: /, timeout: 300ms}, b: {to: app, get: /}}}}
+`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	g := opened(t, c)
+	r := httptest.NewRequest("GET", "http://x/", http.NoBody)
+	r.Header.Set("X-Request-Timeout", "1")
+	w := httptest.NewRecorder()
+	if g.ServeHTTP(w, r); w.Body.String() != `"1500"` {
+		t.Errorf("forwarded: %s ms", w.Body)
+	}
+	var parts struct{ A, B string }
+	if err := json.Unmarshal(ask(g, "GET", "http://x/composed").Body.Bytes(), &parts); err != nil {
+		t.Fatal(err)
+	}
+	a, _ := strconv.Atoi(parts.A)
+	b, _ := strconv.Atoi(parts.B)
+	if a < 1 || a > 300 || b < 2000 || b > 5000 {
+		t.Errorf("composed: %+v ms", parts)
 	}
 }

@@ -22,11 +22,15 @@ type forwarder struct {
 	route   *Route
 	calls   http.RoundTripper // the upstream, with the route's policies
 	replays bool              // calls may be sent again
+	waits   []string          // how long the gateway waits, as resilience.HeaderTimeout has it
 }
 
 // newForwarder returns what stands at the end of a route.
 func newForwarder(r *Route, u *upstream, p *resilience.Policy) *forwarder {
 	f := &forwarder{route: r, calls: u.entry, replays: r.Retry != nil}
+	if r.Timeout > 0 {
+		f.waits = []string{strconv.FormatInt(max(r.Timeout.Milliseconds(), 1), 10)}
+	}
 	if p != nil {
 		f.calls = p.Transport(u.entry)
 	}
@@ -166,7 +170,7 @@ func (f *forwarder) rewrite(path string) string {
 // say, and without names that hold an underscore, which many servers read as a
 // hyphen.
 func (f *forwarder) header(r *http.Request) http.Header {
-	out := make(http.Header, len(r.Header)+5)
+	out := make(http.Header, len(r.Header)+6)
 	named := r.Header["Connection"]
 	for name, values := range r.Header {
 		if own[name] || strings.IndexByte(name, '_') >= 0 || len(named) > 0 && listed(named, name) {
@@ -185,6 +189,9 @@ func (f *forwarder) header(r *http.Request) http.Header {
 	values := []string{c.via, c.scheme, r.Host, string(a.trace)}
 	out["X-Forwarded-For"], out["X-Forwarded-Proto"], out["X-Forwarded-Host"] = values[0:1:1], values[1:2:2], values[2:3:3]
 	out["Traceparent"] = values[3:4:4]
+	if f.waits != nil {
+		out[resilience.HeaderTimeout] = f.waits // so that nobody works for an answer that comes too late
+	}
 	return out
 }
 

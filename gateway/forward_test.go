@@ -140,11 +140,11 @@ func TestStripsHeaders(t *testing.T) {
 	say(t, address, "GET / HTTP/1.1\r\nHost: shop\r\n"+
 		"x-forwarded-for: 6.6.6.6\r\nX_Forwarded_For: 6.6.6.6\r\nX-Forwarded-Host: evil\r\nX-Forwarded-Proto: https\r\nX-Forwarded-Prefix: /x\r\nX-Forwarded-Port: 1\r\n"+
 		"Forwarded: for=6.6.6.6\r\nX-Real-IP: 6.6.6.6\r\nx_real_ip: 6.6.6.6\r\nX-Original-URL: /admin\r\nX-Rewrite-Url: /admin\r\nTrue-Client-IP: 6.6.6.6\r\n"+
-		"X-HTTP-Method-Override: DELETE\r\nClient-Cert: :x:\r\nX-SSL-Client-Verify: SUCCESS\r\nProxy-Authorization: x\r\nKeep-Alive: x\r\nTE: trailers, deflate\r\n"+
+		"X-HTTP-Method-Override: DELETE\r\nX-Request-Timeout: 1\r\nx_request_timeout: 1\r\nClient-Cert: :x:\r\nX-SSL-Client-Verify: SUCCESS\r\nProxy-Authorization: x\r\nKeep-Alive: x\r\nTE: trailers, deflate\r\n"+
 		"Upgrade: h2c\r\nHTTP2-Settings: x\r\nX-Hop: 1\r\nX-Kept: 1\r\nConnection: close, X-Hop, X-Forwarded-For, Authorization, Upgrade, HTTP2-Settings\r\nAuthorization: Bearer x\r\n\r\n")
 	got := <-seen
 	want := http.Header{
-		"X-Forwarded-For": {"127.0.0.1"}, "X-Forwarded-Proto": {"http"}, "X-Forwarded-Host": {"shop"}, "X-Kept": {"1"}, "Te": {"trailers"},
+		"X-Forwarded-For": {"127.0.0.1"}, "X-Forwarded-Proto": {"http"}, "X-Forwarded-Host": {"shop"}, "X-Kept": {"1"}, "Te": {"trailers"}, "X-Request-Timeout": {"30000"},
 		"Traceparent": got["Traceparent"], // TestTrace
 	}
 	for name, values := range got {
