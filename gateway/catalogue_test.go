@@ -641,7 +641,7 @@ routes:
 		t.Errorf("%d %s", w.Code, w.Body)
 	}
 	for _, op := range c.APIUsage().Operations {
-		want := map[string]int64{"home GET /home/{user}": 3, "orders GET /orders/{number}": 1}[op.Service+" "+op.Method+" "+op.Path]
+		want := map[string]int64{"home GET /home/{user}": 3, "users GET /api/users/{id}": 3, "orders GET /orders/{number}": 1}[op.Service+" "+op.Method+" "+op.Path]
 		if op.Requests != want {
 			t.Errorf("%+v, want %d requests", op, want)
 		}

@@ -21,7 +21,8 @@ type snapshot struct {
 	sources    []*source
 	operations []*operation
 	routes     map[string]*described // by the name of the route
-	whole      *published            // nil: it could not be made
+	upstreams  map[*upstream]*described
+	whole      *published // nil: it could not be made
 	audiences  map[string]*published
 	wrong      map[string]string // by the source: why it is not in the catalogue
 }
@@ -68,7 +69,7 @@ type publisher struct {
 // publish makes a snapshot of what is known, and shows it.
 func (c *collection) publish() {
 	p := &publisher{log: c.log, state: c.state, claims: map[string]*claim{}, snapshot: &snapshot{
-		config: c.config, sources: c.sources, routes: map[string]*described{}, audiences: map[string]*published{}, wrong: map[string]string{},
+		config: c.config, sources: c.sources, routes: map[string]*described{}, upstreams: map[*upstream]*described{}, audiences: map[string]*published{}, wrong: map[string]string{},
 	}}
 	c.mu.Lock()
 	known := maps.Clone(c.known)
@@ -96,6 +97,9 @@ func (p *publisher) describe(from *source, d *document) {
 	by := &described{doc: d.doc, pending: d.doc == nil, source: from, counters: d.counters}
 	for _, r := range from.routes {
 		p.routes[r.Name] = by
+	}
+	if from.upstream != nil {
+		p.upstreams[from.upstream] = by
 	}
 	if d.doc == nil {
 		return

@@ -85,6 +85,17 @@ func (c *collector) served(a *arrival, r *http.Request) {
 	}
 }
 
+// part counts a call for a part of a composed answer.
+func (c *collector) part(u *upstream, method, path string) {
+	s := c.shown.Load()
+	if s == nil || s.upstreams[u] == nil {
+		return
+	}
+	if n := s.upstreams[u].find(method, path); n != nil {
+		n.add(time.Now())
+	}
+}
+
 // maxOthers is how many patterns are kept of requests that no document describes.
 const maxOthers = 1000
 

@@ -21,7 +21,7 @@ func (s *state) composed(r *Route, p *resilience.Policy) (http.Handler, error) {
 		if u == nil {
 			return nil
 		}
-		return &partCaller{forwarder: newForwarder(r, u, p)}
+		return &partCaller{forwarder: newForwarder(r, u, p), upstream: u, state: s}
 	}
 	options := &compose.Options{Failed: func(req *http.Request, part string, err error) {
 		s.log.Warn("a part of an answer failed", "route", r.Name, "part", part, "trace", arrivalOf(req.Context()).trace.id(), "error", err.Error())
@@ -30,7 +30,11 @@ func (s *state) composed(r *Route, p *resilience.Policy) (http.Handler, error) {
 }
 
 // partCaller calls an upstream for a part of an answer, as a forwarder would.
-type partCaller struct{ *forwarder }
+type partCaller struct {
+	*forwarder
+	upstream *upstream
+	state    *state
+}
 
 // RoundTrip implements http.RoundTripper.
 func (c *partCaller) RoundTrip(call *http.Request) (*http.Response, error) {
@@ -44,7 +48,11 @@ func (c *partCaller) RoundTrip(call *http.Request) (*http.Response, error) {
 	if c.route.Host != "" {
 		out.Host = c.route.Host
 	}
-	return c.calls.RoundTrip(out)
+	resp, err := c.calls.RoundTrip(out)
+	if err == nil && c.state.collector != nil {
+		c.state.collector.part(c.upstream, call.Method, call.URL.EscapedPath())
+	}
+	return resp, err
 }
 
 // each calls fn with every wildcard of a pattern and its value in a path that it

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/banyanhq/banyan/gateway"
 )
@@ -160,5 +161,37 @@ routes:
 	b, _ := strconv.Atoi(parts.B)
 	if a < 1 || a > 300 || b < 2000 || b > 5000 {
 		t.Errorf("composed: %+v ms", parts)
+	}
+}
+
+// The parts of a composed answer are calls of operations, too.
+func TestPartsAreCounted(t *testing.T) {
+	t.Parallel()
+	app := behind(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/openapi.json" {
+			_, _ = io.WriteString(w, `{"openapi":"3.1.0","info":{"title":"t","version":"1"},"paths":{"/users/{id}":{"get":{"parameters":[{"name":"id","in":"path","required":true,"schema":{"type":"string"}}],"responses":{"200":{"description":"ok"}}}}}}`)
+			return
+		}
+		_, _ = io.WriteString(w, `{}`)
+	})
+	c, err := gateway.Parse("f", []byte(`
+catalogue: {}
+upstreams: {app: {targets: ["`+app+`"], openapi: /openapi.json}}
+routes: [{match: "GET /home/{user}", compose: {parts: {user: {to: app, get: "/users/{path.user}"}}}}]
+`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	g := opened(t, c)
+	for end := time.Now().Add(20 * time.Second); len(g.APIUsage().Operations) == 0; <-time.After(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("the document never comes")
+		}
+	}
+	for range 3 {
+		ask(g, "GET", "http://x/home/17")
+	}
+	if ops := g.APIUsage().Operations; len(ops) != 1 || ops[0].Requests != 3 {
+		t.Errorf("%+v", ops)
 	}
 }
