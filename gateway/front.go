@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"runtime/debug"
 	"slices"
 	"sync"
@@ -23,6 +24,9 @@ type FrontOptions struct {
 	// TLS, if set, is spoken on every connection; HTTP/2 is offered, and what
 	// answers ACME's challenges if that is in it.
 	TLS *tls.Config
+	// Proxies are the networks of proxies that carry many clients over one
+	// connection: none is closed because some of them give up their requests.
+	Proxies []netip.Prefix
 	// Log gets what handlers panic with, and at level debug what is refused;
 	// default: nothing is logged.
 	Log *slog.Logger
@@ -62,6 +66,7 @@ func NewFront(h http.Handler, options *FrontOptions) (*Front, error) {
 	if options != nil {
 		f.options = *options
 	}
+	f.hand.shunned.proxies = f.options.Proxies
 	if f.options.Drain < 0 || f.options.MaxConnections < 0 {
 		return nil, fmt.Errorf("gateway: front: %w: a limit is negative", banyan.ErrInvalid)
 	}

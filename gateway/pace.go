@@ -31,7 +31,8 @@ func allowance(n int64) time.Duration {
 func paced(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if fickle, ok := r.Context().Value(fickleKey{}).(*fickle); ok {
-			defer func() { fickle.ended(r.Context().Err() != nil) }()
+			begin, ctx := time.Now(), r.Context()
+			defer func() { fickle.ended(ctx.Err() != nil && time.Since(begin) < rapid) }()
 		}
 		if r.Context().Err() != nil {
 			return // its client has given it up already: nobody else is to work for it
@@ -51,10 +52,11 @@ func paced(h http.Handler) http.Handler {
 	})
 }
 
-// fickle is a connection of HTTP/2, and how many of its streams the client gave up.
-// Opening streams to reset them at once costs a client nothing and a server
-// everything (CVE-2023-44487), so that who does little else loses the connection,
-// and gets no other one of HTTP/2 for a time.
+// fickle is a connection of HTTP/2, and how many of its streams the client gave up
+// at once. That costs a client nothing and a server everything (CVE-2023-44487), so
+// that who does little else loses the connection, and gets no other one of HTTP/2 for
+// a time. Who gives up later, as who watches something does, is not meant, and
+// neither is a proxy that carries many clients.
 type fickle struct {
 	conn    net.Conn
 	shunned *shunned
@@ -69,16 +71,23 @@ const (
 	// it, and fickleShare of them, one in so many, may be given up.
 	fickleStreams = 100
 	fickleShare   = 2
+	// rapid is how soon that is.
+	rapid = 250 * time.Millisecond
 )
 
 // watch is for http.Server.ConnContext.
 func (s *shunned) watch(ctx context.Context, conn net.Conn) context.Context {
+	if contained(addressOf(conn.RemoteAddr()).String(), s.proxies) {
+		return ctx
+	}
 	return context.WithValue(ctx, fickleKey{}, &fickle{conn: conn, shunned: s})
 }
 
 // shunned are the addresses whose connections of HTTP/2 were closed for what they
 // did.
 type shunned struct {
+	proxies []netip.Prefix // never
+
 	mu    sync.Mutex
 	until map[netip.Addr]time.Time // guarded by mu
 }

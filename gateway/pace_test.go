@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/netip"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -180,13 +181,15 @@ func TestSlowStreams(t *testing.T) {
 func TestResets(t *testing.T) {
 	t.Parallel()
 	began := make(chan bool)
-	address, _ := run(t, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+	h := http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		began <- true
 		if r.URL.Path == "/given" {
 			<-r.Context().Done()
 		}
-	}), nil)
-	streams := func(given func(i int) bool) int {
+	})
+	address, _ := run(t, h, nil)
+	proxied, _ := run(t, h, &gateway.FrontOptions{Proxies: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}})
+	streams := func(address string, late bool, most int, given func(i int) bool) int {
 		conn, err := net.Dial("tcp", address)
 		if err != nil {
 			t.Fatal(err)
@@ -202,7 +205,7 @@ func TestResets(t *testing.T) {
 		_ = f.WriteSettings()
 		var block bytes.Buffer
 		header := hpack.NewEncoder(&block)
-		for i := range 400 {
+		for i := range most {
 			path := "/kept"
 			if given(i) {
 				path = "/given"
@@ -220,19 +223,32 @@ func TestResets(t *testing.T) {
 			case <-over:
 				return i
 			}
-			if given(i) && f.WriteRSTStream(id, http2.ErrCodeCancel) != nil {
+			if !late && given(i) && f.WriteRSTStream(id, http2.ErrCodeCancel) != nil {
 				return i
 			}
 		}
-		return 400
+		if late {
+			<-time.After(300 * time.Millisecond)
+			for i := range most {
+				_ = f.WriteRSTStream(uint32(2*i+1), http2.ErrCodeCancel)
+			}
+		}
+		return most
 	}
-	if n := streams(func(i int) bool { return i%3 == 0 }); n != 400 {
-		t.Errorf("a client that gives a third up had %d streams, want all of them", n)
+	all := func(int) bool { return true }
+	if n := streams(proxied, false, 400, all); n != 400 {
+		t.Errorf("a proxy whose clients give everything up had %d streams, want all of them", n)
 	}
-	if n := streams(func(int) bool { return true }); n < 90 || n > 200 {
+	if n := streams(address, true, 150, all); n != 150 {
+		t.Errorf("a client had %d streams before it gave any up", n)
+	}
+	if n := streams(address, false, 400, func(i int) bool { return i%3 == 0 }); n != 400 {
+		t.Errorf("a client that gave up many a while ago and gives up a third had %d streams, want all of them", n)
+	}
+	if n := streams(address, false, 400, all); n < 90 || n > 200 {
 		t.Errorf("a client that gives everything up had %d streams, want about 100", n)
 	}
-	if n := streams(func(int) bool { return false }); n != 0 {
+	if n := streams(address, false, 400, func(int) bool { return false }); n != 0 {
 		t.Errorf("after that it had %d streams on another connection, want none for a time", n)
 	}
 	go func() { <-began }()

@@ -28,8 +28,9 @@ func newRunCommand(e *env) *cobra.Command {
 		Long: "Run the gateway that a configuration file describes. The file is read again when it\n" +
 			"changes: requests under way end with the old configuration, later ones begin with the\n" +
 			"new one, and a file with a mistake changes nothing. The addresses are those of the\n" +
-			"start. An interrupt drains. A hangup (SIGHUP) starts the program anew, which may be a\n" +
-			"newer one: it takes the listening sockets over, and then the old process drains.",
+			"start. An interrupt drains. With --pid-file a hangup (SIGHUP) starts the program anew, which\n" +
+			"may be a newer one: it takes the listening sockets over, and then the old process\n" +
+			"drains.",
 		Example: "  banyan run -c banyan.yaml",
 		Args:    noArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -40,7 +41,7 @@ func newRunCommand(e *env) *cobra.Command {
 		},
 	}
 	c.Flags().StringVarP(&file, "config", "c", defaultConfig, "configuration `FILE`")
-	c.Flags().StringVar(&pidFile, "pid-file", "", "`FILE` that gets the id of the serving process")
+	c.Flags().StringVar(&pidFile, "pid-file", "", "`FILE` that gets the id of the serving process; a hangup then hands over to a new one")
 	c.Flags().DurationVar(&every, "reload-every", time.Second, "how often the file is looked at")
 	return c
 }
@@ -63,7 +64,7 @@ func runGateway(ctx context.Context, e *env, file, pidFile string, every time.Du
 	log := slog.New(slog.NewJSONHandler(e.stderr, nil))
 	options := edge.Options{Log: log, Every: every}
 	ready := func() error { return nil }
-	if e.upgrade != nil {
+	if e.upgrade != nil && pidFile != "" { // else a terminal that is closed would leave a gateway behind
 		var stop context.CancelFunc
 		ctx, stop = context.WithCancel(ctx)
 		defer stop()

@@ -11,6 +11,7 @@ import (
 	"maps"
 	"net"
 	"net/http"
+	"net/netip"
 	"os"
 	"strings"
 	"time"
@@ -104,6 +105,13 @@ func (e *Edge) open(ctx context.Context, c *gateway.Config) (err error) {
 // openFront makes the front door that a configuration asks for.
 func (e *Edge) openFront(c *gateway.Config) (err error) {
 	options := &gateway.FrontOptions{Log: e.options.Log, MaxConnections: c.MaxConnections}
+	for _, network := range c.TrustedProxies {
+		p, err := netip.ParsePrefix(network)
+		if err != nil {
+			return fmt.Errorf("trusted_proxies: %w", err)
+		}
+		options.Proxies = append(options.Proxies, p.Masked())
+	}
 	if e.authority != nil {
 		options.TLS = e.authority.manager.TLS()
 	}
