@@ -210,7 +210,8 @@ func (c *client) settledEnd(ctx context.Context) (end, error) {
 			return e, err
 		}
 		if len(waiting.Items) == 0 {
-			return e, nil
+			// The list may know more than it had to: the last outcome can be after e.
+			return c.end(ctx)
 		}
 		if time.Now().After(giveUp) {
 			return e, fmt.Errorf("order %q still waits for its validation", waiting.Items[0].Number)
