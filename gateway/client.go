@@ -27,6 +27,7 @@ type arrival struct {
 	route           *Route
 	trace           trace
 	direct          bool // the upstream's answer goes to the client as it comes
+	fallback        bool // the route's fallback answered
 	answer          recorder
 }
 

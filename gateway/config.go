@@ -381,6 +381,7 @@ func (r *Route) check(path string, c *Config, found *mistakes) {
 	}
 	_, err := r.policies()
 	checkPolicies(path, err, found)
+	r.Fallback.check(path+".fallback", r, c, found)
 	if _, ok := priorities[r.Priority]; !ok {
 		found.add(path+".priority", "%q is not one of lowest, low, normal, high, highest", r.Priority)
 	}

@@ -244,7 +244,7 @@ func (s *state) addRoutes(old *state) error {
 }
 
 // handler stacks what a route asks for, from the inside out: the forwarder, the
-// cache, the headers of the identity, the changes, the contract, the limits, who may
+// cache, the fallback, the headers of the identity, the changes, the contract, the limits, who may
 // use it, the bound, what is about clients. Limits stand behind authentication, so
 // that they can count by identity.
 func (s *state) handler(r *Route, identityHeaders []string) (h http.Handler, err error) {
@@ -262,6 +262,7 @@ func (s *state) handler(r *Route, identityHeaders []string) (h http.Handler, err
 			return nil, err
 		}
 	}
+	h = r.fallen(h, s.upstreams)
 	if h, err = r.Auth.forwarding(identityHeaders, h); err != nil {
 		return nil, err
 	}
@@ -400,6 +401,9 @@ func (a *arrival) serve(h http.Handler, r *http.Request, hooks *Hooks) {
 	defer func() {
 		st.inFlight.Add(-1)
 		st.statuses[min(a.answer.status/100, 5)].Add(1)
+		if a.fallback {
+			st.fallbacks.Add(1)
+		}
 		took := time.Since(start)
 		st.took.add(took)
 		a.served(hooks, r.Method, r.Host, r.Proto, took)

@@ -22,6 +22,8 @@ type Served struct {
 	Trace    string // id
 	// Status is 0 if the connection ended before an answer began.
 	Status int
+	// Fallback: the route's fallback answered, because the upstream failed.
+	Fallback bool
 	// Bytes of the answer's body.
 	Bytes int64
 	// Took is until the last byte.
@@ -35,6 +37,6 @@ func (a *arrival) served(h *Hooks, method, host, proto string, took time.Duratio
 	}
 	h.Served(Served{
 		Route: a.route.Name, Upstream: a.route.To, Client: a.client.address, Method: method, Host: host, Path: a.path, Proto: proto,
-		Trace: a.trace.id(), Status: a.answer.status, Bytes: a.answer.bytes, Took: took,
+		Trace: a.trace.id(), Status: a.answer.status, Fallback: a.fallback, Bytes: a.answer.bytes, Took: took,
 	})
 }

@@ -2,10 +2,8 @@ package gateway
 
 import (
 	"bytes"
-	"errors"
 	"io"
 	"net/http"
-	"strconv"
 	"strings"
 	"time"
 
@@ -80,16 +78,6 @@ func (s *Shed) policy(upstream string) (*resilience.Policy, error) {
 	}})
 }
 
-// Fallback is what a client gets when the upstream fails.
-type Fallback struct {
-	// Status of the answer; default 200.
-	Status int `yaml:"status"`
-	// Body of the answer.
-	Body string `yaml:"body"`
-	// ContentType of the body; default application/json.
-	ContentType string `yaml:"content_type"`
-}
-
 // policies of a route: round the handler, and round the calls.
 type policies struct {
 	handler *resilience.Policy
@@ -104,7 +92,7 @@ func (r *Route) policies() (policies, error) {
 			return p, err
 		}
 	}
-	if r.Retry == nil && r.Hedge == nil && r.Fallback == nil {
+	if r.Retry == nil && r.Hedge == nil {
 		return p, nil
 	}
 	o := &resilience.Options{}
@@ -116,36 +104,12 @@ func (r *Route) policies() (policies, error) {
 	if r.Hedge != nil {
 		o.Hedge = &resilience.Hedge{Delay: r.Hedge.After, Quantile: r.Hedge.Quantile}
 	}
-	if r.Fallback != nil {
-		if o.Fallback, err = r.Fallback.policy(); err != nil {
-			return p, err
-		}
-	}
 	p.calls, err = resilience.New(r.Name, o)
 	return p, err
 }
 
 func (c *Concurrency) bulkhead() *resilience.Bulkhead {
 	return &resilience.Bulkhead{Max: c.Max, MaxWait: c.Wait}
-}
-
-// policy answers every failure with the same text.
-func (f *Fallback) policy() (*resilience.Fallback, error) {
-	status, kind := f.Status, f.ContentType
-	set(&status, http.StatusOK)
-	if kind == "" {
-		kind = "application/json"
-	}
-	if status < 200 || status > 599 {
-		return nil, errors.New("the fallback's status is not one from 200 to 599")
-	}
-	return &resilience.Fallback{Response: func(r *http.Request, _ error) (*http.Response, error) {
-		h := http.Header{"Content-Type": {kind}, "Content-Length": {strconv.Itoa(len(f.Body))}, "Cache-Control": {"no-store"}}
-		return &http.Response{
-			Status: http.StatusText(status), StatusCode: status, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
-			Header: h, Body: io.NopCloser(strings.NewReader(f.Body)), ContentLength: int64(len(f.Body)), Request: r,
-		}, nil
-	}}, nil
 }
 
 // policy of the calls to one target; nil: there is none.

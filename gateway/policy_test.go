@@ -166,7 +166,6 @@ func TestWrongPolicies(t *testing.T) {
 		"retry":       {Retry: &gateway.Retry{Attempts: -1}},
 		"hedge":       {Hedge: &gateway.Hedge{}},
 		"concurrency": {Concurrency: &gateway.Concurrency{}},
-		"fallback":    {Fallback: &gateway.Fallback{Status: 99}},
 	} {
 		r.Match, r.To = "/", "u"
 		config := gateway.Config{Upstreams: map[string]gateway.Upstream{"u": {Targets: []string{"http://127.0.0.1:1"}}}, Routes: []gateway.Route{r}}

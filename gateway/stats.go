@@ -12,9 +12,10 @@ import (
 
 // stats counts the requests of a route.
 type stats struct {
-	inFlight atomic.Int64
-	statuses [6]atomic.Int64 // by the first digit; 0: the connection ended before an answer
-	took     histogram
+	inFlight  atomic.Int64
+	statuses  [6]atomic.Int64 // by the first digit; 0: the connection ended before an answer
+	fallbacks atomic.Int64
+	took      histogram
 }
 
 // histogram of durations: four buckets for each power of two of nanoseconds, so

@@ -27,6 +27,8 @@ type RouteStatus struct {
 	Refused int64 `json:"refused"`
 	Failed  int64 `json:"failed"`
 	Broken  int64 `json:"broken"`
+	// Fallbacks are those that the route's fallback answered, with any status.
+	Fallbacks int64 `json:"fallbacks"`
 	// P50MS and P99MS are how long requests took to the last byte, in
 	// milliseconds, at most a quarter too high.
 	P50MS float64 `json:"p50_ms"`
@@ -76,7 +78,7 @@ func (g *Gateway) Status() Status {
 
 func (r *Route) status() RouteStatus {
 	st := RouteStatus{
-		Name: r.Name, Match: r.Match, To: r.upstreams(), InFlight: r.stats.inFlight.Load(),
+		Name: r.Name, Match: r.Match, To: r.upstreams(), InFlight: r.stats.inFlight.Load(), Fallbacks: r.stats.fallbacks.Load(),
 		P50MS: milliseconds(r.stats.took.quantile(0.5)), P99MS: milliseconds(r.stats.took.quantile(0.99)),
 	}
 	for i := range r.stats.statuses {

@@ -79,9 +79,9 @@ func routes(ctx context.Context, e *env, address, tokenFile string, asJSON bool)
 
 func printRoutes(e *env, s *gateway.Status) error {
 	w := tabwriter.NewWriter(e.stdout, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "ROUTE\tTO\tREQUESTS\t4XX\t5XX\tIN FLIGHT\tP50 MS\tP99 MS")
+	fmt.Fprintln(w, "ROUTE\tTO\tREQUESTS\t4XX\t5XX\tFALLBACKS\tIN FLIGHT\tP50 MS\tP99 MS")
 	for _, r := range s.Routes {
-		fmt.Fprintf(w, "%s\t%s\t%d\t%d\t%d\t%d\t%.1f\t%.1f\n", printable(r.Name), r.To, r.Requests, r.Refused, r.Failed, r.InFlight, r.P50MS, r.P99MS)
+		fmt.Fprintf(w, "%s\t%s\t%d\t%d\t%d\t%d\t%d\t%.1f\t%.1f\n", printable(r.Name), r.To, r.Requests, r.Refused, r.Failed, r.Fallbacks, r.InFlight, r.P50MS, r.P99MS)
 	}
 	if err := w.Flush(); err != nil {
 		return err
