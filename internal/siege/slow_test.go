@@ -133,14 +133,15 @@ func (u *unread) serve(w http.ResponseWriter, r *http.Request) {
 	u.took = append(u.took, time.Since(begin))
 }
 
-// Clients that are too slow lose their connections in time, and those that are
-// not are served meanwhile.
-func TestSlowClients(t *testing.T) {
-	t.Parallel()
-	n := long.Size(60, 2000)
-	var u unread
-	address, limits := slowGateway(t, behind(t, u.serve))
-	every := min(time.Second, limits.head/6)
+// slowOnes are slow clients of all kinds, and what became of them.
+type slowOnes struct {
+	kinds []slowness
+	every time.Duration // between two of their drops
+	took  []latencies   // by kind
+	wrong faults
+}
+
+func newSlowOnes(limits patienceOf) *slowOnes {
 	kinds := []slowness{
 		{"no head", "GET", "", limits.head},
 		{"slow head", "GET / HTTP/1.1\r\nHost: x\r\n", "a: b\r\n", limits.head},
@@ -149,52 +150,64 @@ func TestSlowClients(t *testing.T) {
 		{"slow chunk line", "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1;a=", "b", limits.body},
 		{"slow trailer", "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n0\r\na: b", "c", limits.body},
 	}
-	good := &goodTraffic{address: address, over: make(chan struct{})}
-	good.before(t)
-	var goodOnes, slowOnes sync.WaitGroup
-	for range 4 {
-		goodOnes.Go(good.run)
-	}
-	took := make([]latencies, len(kinds))
-	var wrong faults
+	return &slowOnes{kinds: kinds, every: min(time.Second, limits.head/6), took: make([]latencies, len(kinds))}
+}
+
+// visit lets n of them call a gateway, and a fourth as many that read nothing of
+// their answers, and returns when all were cut off.
+func (s *slowOnes) visit(t *testing.T, address string, n int, u *unread) {
+	t.Helper()
+	var all sync.WaitGroup
 	for i := range n {
-		k := i % len(kinds)
-		slowOnes.Go(func() {
-			d, err := kinds[k].cut(address, every)
+		k := i % len(s.kinds)
+		all.Go(func() {
+			d, err := s.kinds[k].cut(address, s.every)
 			if err != nil {
-				wrong.add(err.Error())
+				s.wrong.add(err.Error())
 				return
 			}
-			took[k].add(d)
+			s.took[k].add(d)
 		})
 	}
-	reads := n / 4
-	held := make([]net.Conn, reads)
-	for i := range held {
+	for range n / 4 {
 		conn, err := net.DialTimeout("tcp", address, patience)
 		if err != nil {
 			t.Fatal(err)
 		}
-		held[i] = conn
 		defer conn.Close()
 		u.begun.Add(1)
 		if _, err := io.WriteString(conn, "GET /huge HTTP/1.1\r\nHost: x\r\n\r\n"); err != nil {
 			t.Fatal(err)
 		}
 	}
-	slowOnes.Wait()
+	all.Wait()
 	u.begun.Wait()
-	close(good.over)
-	goodOnes.Wait()
-	wrong.report(t, "slow clients were not cut off")
+}
+
+// Clients that are too slow lose their connections in time, and those that are
+// not are served meanwhile. How fast is compared with the same slow clients at
+// another gateway: they need the machine too.
+func TestSlowClients(t *testing.T) {
+	t.Parallel()
+	n := long.Size(60, 2000)
+	var u, others unread
+	address, limits := slowGateway(t, behind(t, u.serve))
+	elsewhere, _ := slowGateway(t, behind(t, others.serve))
+	good := &goodTraffic{address: address}
+	alone := good.during(t, func() { pause(long.Duration(100*time.Millisecond, 20*time.Second)) })
+	beside := good.during(t, func() { newSlowOnes(limits).visit(t, elsewhere, n, &others) })
+	slow := newSlowOnes(limits)
+	meanwhile := good.during(t, func() { slow.visit(t, address, n, &u) })
+	slow.wrong.report(t, "slow clients were not cut off")
 	good.wrong.report(t, "good requests failed")
 	text := ""
-	for i := range kinds {
-		text += judge(t, kinds[i].name, &took[i], kinds[i].limit)
+	for i := range slow.kinds {
+		text += judge(t, slow.kinds[i].name, &slow.took[i], slow.kinds[i].limit)
 	}
 	text += judge(t, "no read", &latencies{all: u.took}, limits.read)
-	long.Report(t, "R35", "%d slow clients, %d that read nothing: %sgood p99 %v before, %v meanwhile (%d requests)", n, reads, text,
-		good.alone.quantile(0.99).Round(10*time.Microsecond), good.beside.quantile(0.99).Round(10*time.Microsecond), len(good.beside.all))
+	p99 := func(l *latencies) time.Duration { return l.quantile(0.99).Round(10 * time.Microsecond) }
+	long.Report(t, "R35", "%d slow clients, %d that read nothing: %sgood p99 %v alone, %v while they are at another gateway, %v while they are at this one (%d requests)",
+		n, n/4, text, p99(alone), p99(beside), p99(meanwhile), len(meanwhile.all))
 }
 
 // judge says when clients of a kind were cut off. One second is allowed, and in
@@ -214,34 +227,35 @@ func judge(t *testing.T, name string, took *latencies, limit time.Duration) stri
 
 // goodTraffic are clients that do what they should.
 type goodTraffic struct {
-	address       string
-	alone, beside latencies
-	over          chan struct{}
-	wrong         faults
+	address string
+	wrong   faults
 }
 
-// before measures without slow clients.
-func (g *goodTraffic) before(t *testing.T) {
+// during returns how long their requests take while f runs.
+func (g *goodTraffic) during(t *testing.T, f func()) *latencies {
 	t.Helper()
-	c := &caller{address: g.address}
-	defer c.close()
-	for range long.Size(100, 5000) {
-		g.one(c, &g.alone)
+	var took latencies
+	var clients sync.WaitGroup
+	over := make(chan struct{})
+	for range 4 {
+		clients.Go(func() {
+			c := &caller{address: g.address}
+			defer c.close()
+			for {
+				select {
+				case <-over:
+					return
+				default:
+					g.one(c, &took)
+					pause(time.Millisecond)
+				}
+			}
+		})
 	}
-}
-
-func (g *goodTraffic) run() {
-	c := &caller{address: g.address}
-	defer c.close()
-	for {
-		select {
-		case <-g.over:
-			return
-		default:
-			g.one(c, &g.beside)
-			pause(time.Millisecond)
-		}
-	}
+	defer clients.Wait()
+	defer close(over)
+	f()
+	return &took
 }
 
 func (g *goodTraffic) one(c *caller, l *latencies) {
