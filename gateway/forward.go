@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/banyanhq/banyan"
@@ -39,14 +40,16 @@ func newForwarder(r *Route, u *upstream, p *resilience.Policy) *forwarder {
 
 // ServeHTTP implements http.Handler.
 func (f *forwarder) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	ctx, cancel := context.WithCancelCause(r.Context())
-	defer cancel(nil)
-	late := newLateness(f.route.Timeout, cancel)
+	c := &call{}
+	c.Begin(r.Context())
+	defer c.End()
+	late := &c.late
+	late.begin(f.route.Timeout, &c.Lifetime)
 	defer late.end()
-	if a := arrivalOf(ctx); w == http.ResponseWriter(&a.answer) {
+	if a := arrivalOf(c); w == http.ResponseWriter(&a.answer) {
 		a.direct = true
 	}
-	out := f.outgoing(r, ctx, late)
+	out := f.outgoing(r, c)
 	var resp *http.Response
 	var err error
 	if f.replays {
@@ -70,6 +73,12 @@ func (f *forwarder) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	f.answer(w, resp)
 }
 
+// call is the context of a call to an upstream.
+type call struct {
+	http1.Lifetime
+	late lateness
+}
+
 // errTimeout is the cause of a route's timeout.
 var errTimeout = fmt.Errorf("the route's timeout: %w", context.DeadlineExceeded)
 
@@ -83,8 +92,8 @@ const bodyPause = 30 * time.Second
 // lateness ends a call that takes too long: for the upstream, or, while the
 // client sends its body, for the client. One must not be blamed for the other.
 type lateness struct {
-	after  time.Duration
-	cancel context.CancelCauseFunc
+	after time.Duration
+	call  *http1.Lifetime
 
 	mu    sync.Mutex
 	timer *time.Timer // guarded by mu
@@ -92,19 +101,18 @@ type lateness struct {
 	over  bool        // guarded by mu; nobody is any more
 }
 
-func newLateness(after time.Duration, cancel context.CancelCauseFunc) *lateness {
-	l := &lateness{after: after, cancel: cancel, cause: errTimeout}
+func (l *lateness) begin(after time.Duration, call *http1.Lifetime) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.after, l.call, l.cause = after, call, errTimeout
 	l.timer = time.AfterFunc(after, l.fired)
-	return l
 }
 
 func (l *lateness) fired() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if !l.over {
-		l.cancel(l.cause)
+		l.call.Cancel(l.cause)
 	}
 }
 
@@ -138,10 +146,10 @@ func (a awaited) Read(p []byte) (int, error) {
 }
 
 // outgoing returns the request for the upstream.
-func (f *forwarder) outgoing(r *http.Request, ctx context.Context, late *lateness) *http.Request {
-	out := r.WithContext(ctx)
+func (f *forwarder) outgoing(r *http.Request, c *call) *http.Request {
+	out := r.WithContext(c)
 	if r.Body != nil && r.Body != http.NoBody && !http1.Arrived(r.Body) {
-		out.Body = awaited{r.Body, late}
+		out.Body = awaited{r.Body, &c.late}
 	}
 	out.Header = f.header(r)
 	path := f.rewrite(arrivalOf(r.Context()).path)
@@ -260,17 +268,19 @@ var hop = map[string]bool{
 	"Connection": true, "Keep-Alive": true, "Proxy-Connection": true, "Te": true, "Trailer": true, "Transfer-Encoding": true, "Upgrade": true,
 }
 
-// counted is the body of an answer that tells its end, once.
+// counted is the body of an answer whose call is under way until it is closed.
 type counted struct {
 	body  io.ReadCloser
-	once  sync.Once
-	ended func()
+	of    *target
+	ended atomic.Bool
 }
 
 func (c *counted) Read(p []byte) (int, error) { return c.body.Read(p) }
 
 func (c *counted) Close() error {
-	c.once.Do(c.ended)
+	if c.ended.CompareAndSwap(false, true) {
+		c.of.inFlight.Add(-1)
+	}
 	return c.body.Close()
 }
 

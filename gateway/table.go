@@ -106,7 +106,8 @@ func (n *node) conflict(p *pattern, r *Route, depth int) *Route {
 // methods that the path has one for.
 func (t *table) lookup(r *http.Request, host, path string) (*Route, []string) {
 	q := query{request: r, path: path}
-	for _, root := range t.roots(host) {
+	var few [4]*node // no memory for most
+	for _, root := range t.roots(few[:0], host) {
 		if found := root.find(&q, 1); found != nil {
 			return found, nil
 		}
@@ -115,12 +116,8 @@ func (t *table) lookup(r *http.Request, host, path string) (*Route, []string) {
 	return nil, slices.Compact(q.allowed)
 }
 
-// roots returns the trees for a host, the most specific first.
-func (t *table) roots(host string) []*node {
-	if len(t.hosts) == 0 && len(t.wildcards) == 0 {
-		return []*node{t.anyHost}
-	}
-	var roots []*node
+// roots appends the trees for a host, the most specific first.
+func (t *table) roots(roots []*node, host string) []*node {
 	if n := t.hosts[host]; n != nil {
 		roots = append(roots, n)
 	}

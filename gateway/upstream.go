@@ -412,7 +412,7 @@ func (t *target) call(r *http.Request) (*http.Response, error) {
 		t.inFlight.Add(-1)
 		return resp, nil
 	}
-	resp.Body = &counted{body: resp.Body, ended: func() { t.inFlight.Add(-1) }}
+	resp.Body = &counted{body: resp.Body, of: t}
 	return resp, nil
 }
 

@@ -39,7 +39,10 @@ type exchange struct {
 	taken   bool   // the request's body is read, wholly or in part
 	heard   bool   // a byte of the answer came
 
-	stop  func() bool           // ends the watch of the context
+	conn  *clientConn           // that the call is on
+	up    *Lifetime             // the context, if it is one
+	hook  hook                  // in up
+	stop  func() bool           // ends the watch of the context where there is no up
 	fault atomic.Pointer[error] // why the body could not be sent; set before the connection is closed for it
 	open  atomic.Int32          // halves of the call that go on: sending the body, and the answer
 }
@@ -67,7 +70,6 @@ func (x *exchange) closeBody() {
 
 // on sends the call over a connection and reads the head of its answer.
 func (x *exchange) on(conn *clientConn) (*http.Response, error) {
-	ctx := x.request.Context()
 	if err := x.appendHead(conn); err != nil {
 		x.closeBody()
 		conn.close()
@@ -75,7 +77,7 @@ func (x *exchange) on(conn *clientConn) (*http.Response, error) {
 	}
 	conn.deadline.at(time.Time{})
 	x.open.Store(1)
-	x.stop = context.AfterFunc(ctx, conn.deadline.expire)
+	x.watch(conn)
 	err := x.send(conn)
 	if err == nil {
 		var resp *http.Response
@@ -83,10 +85,35 @@ func (x *exchange) on(conn *clientConn) (*http.Response, error) {
 			return resp, nil
 		}
 	}
-	x.stop()
+	x.unwatch()
 	conn.close()
 	return nil, x.explain(err)
 }
+
+// watch lets the connection expire when the context ends.
+func (x *exchange) watch(conn *clientConn) {
+	x.conn, x.hook.target = conn, x
+	ctx := x.request.Context()
+	l, ok := ctx.(interface{ lifetime() *Lifetime })
+	if !ok {
+		x.stop = context.AfterFunc(ctx, conn.deadline.expire)
+		return
+	}
+	if x.up = l.lifetime(); !x.up.hooks.add(&x.hook) {
+		conn.deadline.expire()
+	}
+}
+
+// unwatch reports false if the connection has expired, or will.
+func (x *exchange) unwatch() bool {
+	if x.up == nil {
+		return x.stop()
+	}
+	return x.up.hooks.remove(&x.hook)
+}
+
+// ended is called when the context has ended.
+func (x *exchange) ended(error) { x.conn.deadline.expire() }
 
 // explain prefers the reason to what it caused.
 func (x *exchange) explain(err error) error {
@@ -386,7 +413,7 @@ func frameResponse(resp *http.Response) error {
 // setBody gives the answer its body, which gives the connection back.
 func (x *exchange) setBody(conn *clientConn, resp *http.Response) {
 	if resp.StatusCode == http.StatusSwitchingProtocols {
-		x.stop()
+		x.unwatch()
 		_ = conn.conn.SetDeadline(time.Time{}) // a dead connection shows when it is used
 		resp.Body = &detached{Conn: conn.conn, in: conn.in}
 		return
@@ -423,7 +450,7 @@ func (x *exchange) setBody(conn *clientConn, resp *http.Response) {
 
 // done is called when the answer was read to its end, or will not be.
 func (x *exchange) done(conn *clientConn, resp *http.Response, err error) {
-	inTime := x.stop()
+	inTime := x.unwatch()
 	if err != nil || !inTime || resp.Close || conn.in.buffered() > 0 {
 		conn.close()
 		return // the other half sees that

@@ -35,7 +35,7 @@ func FuzzRequest(f *testing.F) {
 		if refused != nil || n <= 2 {
 			return
 		}
-		ours, refused := parseRequest(string(input[:n]), methods)
+		ours, refused := parseRequest(t.Context(), string(input[:n]), methods)
 		if refused != nil {
 			return
 		}

@@ -1,6 +1,7 @@
 package http1
 
 import (
+	"context"
 	"net/http"
 	"net/textproto"
 	"net/url"
@@ -9,9 +10,9 @@ import (
 
 // parseRequest reads a head that headEnd has found: text ends with an empty
 // line and every LF follows a CR. What it returns shares the memory of text.
-func parseRequest(text string, methods map[string]bool) (*http.Request, *Error) {
+func parseRequest(ctx context.Context, text string, methods map[string]bool) (*http.Request, *Error) {
 	line, rest, _ := strings.Cut(text, "\r\n")
-	r := &http.Request{ProtoMajor: 1}
+	r := (&http.Request{ProtoMajor: 1}).WithContext(ctx) // now, because later it would be a copy
 	if err := setLine(r, line, methods); err != nil {
 		return nil, err
 	}

@@ -21,6 +21,7 @@ import (
 type response struct {
 	conn    *serverConn
 	request *http.Request
+	life    life // the request's context
 	header  http.Header
 
 	status    int   // 0: not yet

@@ -1,7 +1,6 @@
 package http1
 
 import (
-	"context"
 	"crypto/tls"
 	"errors"
 	"io"
@@ -139,7 +138,8 @@ func (c *serverConn) one(text string) bool {
 		c.server.options.Preface(c.detach())
 		return false
 	}
-	r, refused := parseRequest(text, c.server.methods)
+	w := &response{conn: c, length: -1}
+	r, refused := parseRequest(&w.life, text, c.server.methods)
 	if refused == nil && len(r.RequestURI) > c.server.options.MaxTargetBytes {
 		refused = refuse(http.StatusRequestURITooLong, "the target is too long")
 	}
@@ -148,11 +148,11 @@ func (c *serverConn) one(text string) bool {
 		return false
 	}
 	r.RemoteAddr, r.TLS = c.remote, c.tls
-	ctx, cancel := context.WithCancelCause(context.Background())
-	defer cancel(nil)
-	w := &response{conn: c, request: r.WithContext(ctx), length: -1}
+	w.request = r
+	w.life.begin()
+	defer w.life.end(nil)
 	b := c.requestBody(w)
-	c.watch.begin(cancel, b)
+	c.watch.begin(&w.life, b)
 	c.handle(w)
 	if c.hijacked {
 		return false

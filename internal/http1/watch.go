@@ -1,7 +1,6 @@
 package http1
 
 import (
-	"context"
 	"sync"
 	"time"
 )
@@ -13,18 +12,18 @@ type watch struct {
 	conn *serverConn
 
 	mu       sync.Mutex
-	timer    *time.Timer             // guarded by mu
-	cancel   context.CancelCauseFunc // guarded by mu; nil: no request is under way
-	bodyDone bool                    // guarded by mu
-	due      bool                    // guarded by mu; the request is slow
-	reading  chan struct{}           // guarded by mu; closed when the read has ended; nil: none
+	timer    *time.Timer   // guarded by mu
+	request  *life         // guarded by mu; nil: none is under way
+	bodyDone bool          // guarded by mu
+	due      bool          // guarded by mu; the request is slow
+	reading  chan struct{} // guarded by mu; closed when the read has ended; nil: none
 }
 
 // begin is called before the handler.
-func (w *watch) begin(cancel context.CancelCauseFunc, b *body) {
+func (w *watch) begin(request *life, b *body) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.cancel, w.bodyDone, w.due, w.reading = cancel, b == nil, false, nil
+	w.request, w.bodyDone, w.due, w.reading = request, b == nil, false, nil
 	if w.timer == nil {
 		w.timer = time.AfterFunc(w.conn.server.options.WatchAfter, w.fired)
 		return
@@ -50,16 +49,16 @@ func (w *watch) bodyEnded() {
 // start reads if it is time. A client that has sent its next request already
 // cannot be watched. mu is held.
 func (w *watch) start() {
-	if !w.due || !w.bodyDone || w.cancel == nil || w.reading != nil || w.conn.in.buffered() > 0 {
+	if !w.due || !w.bodyDone || w.request == nil || w.reading != nil || w.conn.in.buffered() > 0 {
 		return
 	}
-	done, cancel := make(chan struct{}), w.cancel
+	done, request := make(chan struct{}), w.request
 	w.reading = done
 	w.conn.reads.at(time.Time{})
 	go func() {
 		defer close(done)
 		if w.conn.in.fill() != nil {
-			cancel(ErrClientGone) // after stop this does nothing: the request has ended
+			request.end(ErrClientGone) // after stop this does nothing: the request has ended
 		}
 	}()
 }
@@ -67,7 +66,7 @@ func (w *watch) start() {
 // stop is called after the handler, and before anything else reads.
 func (w *watch) stop() {
 	w.mu.Lock()
-	w.cancel = nil
+	w.request = nil
 	w.timer.Stop()
 	reading := w.reading
 	w.reading = nil
@@ -82,7 +81,7 @@ func (w *watch) stop() {
 func (w *watch) end(cause error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.cancel != nil {
-		w.cancel(cause)
+	if w.request != nil {
+		w.request.end(cause)
 	}
 }
