@@ -151,6 +151,7 @@ func TestConcurrentRequests(t *testing.T) {
 		requests[i] = request(fmt.Sprint(i), 1)
 	}
 	passed := make([]atomic.Int64, len(requests))
+	begin := time.Now()
 	var wg sync.WaitGroup
 	for w := range 8 {
 		wg.Go(func() {
@@ -170,8 +171,9 @@ func TestConcurrentRequests(t *testing.T) {
 		each = append(each, passed[i].Load())
 		sum += passed[i].Load()
 	}
-	if sum != 150_000 || slices.Max(each) > 25_000 {
-		t.Errorf("came through: %v, %d together; want at most 25000 each and 150000 together", each, sum)
+	most := 150_000 + int64(time.Since(begin)/(7*24*time.Hour/150_000)) // one comes back every four seconds
+	if sum < 150_000 || sum > most || slices.Max(each) > 25_000 {
+		t.Errorf("came through: %v, %d together; want at most 25000 each and 150000 to %d together", each, sum, most)
 	}
 }
 
