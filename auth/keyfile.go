@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 
 	"github.com/banyanhq/banyan"
@@ -39,14 +40,60 @@ func (f KeyFile) Keys(context.Context) ([]Key, error) {
 	return keys, nil
 }
 
+// Update changes the list: change gets the keys that are there, none if there is no
+// file yet, and returns those that shall be. Checkers read either list, never half
+// of one. The file is for its owner only, unless it exists with other permissions.
+// Two Updates at once: the second fails, with an error of kind banyan.ErrConflict.
+func (f KeyFile) Update(ctx context.Context, change func(keys []Key) ([]Key, error)) (err error) {
+	name, mode := string(f), fs.FileMode(0o600)
+	draft, err := os.OpenFile(name+".new", os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
+	if errors.Is(err, fs.ErrExist) {
+		return fmt.Errorf("auth: change %s: %w: %s.new is there: another process changes the list, or was killed doing it and the file can be removed", name, banyan.ErrConflict, name)
+	}
+	if err != nil {
+		return fmt.Errorf("auth: change %s: %w", name, err)
+	}
+	defer func() {
+		if err = errors.Join(err, draft.Close()); err == nil {
+			err = os.Rename(draft.Name(), name)
+		}
+		if err != nil {
+			_ = os.Remove(draft.Name())
+			err = fmt.Errorf("auth: change %s: %w", name, err)
+		}
+	}()
+	var keys []Key
+	if info, statErr := os.Stat(name); statErr == nil {
+		if err := draft.Chmod(info.Mode().Perm()); err != nil {
+			return err
+		}
+		if keys, err = f.Keys(ctx); err != nil {
+			return err
+		}
+	} else if !errors.Is(statErr, fs.ErrNotExist) {
+		return statErr
+	}
+	if keys, err = change(keys); err != nil {
+		return err
+	}
+	enc := json.NewEncoder(draft)
+	enc.SetIndent("", "  ")
+	if err := enc.Encode(keyDocument{&keys}); err != nil {
+		return err
+	}
+	return draft.Sync()
+}
+
+type keyDocument struct {
+	Keys *[]Key `json:"keys"`
+}
+
 // parseKeyFile does not pass on the decoder's error: it quotes the file.
 func parseKeyFile(data []byte) ([]Key, error) {
 	if len(data) > maxKeyFile {
 		return nil, fmt.Errorf("larger than %d bytes", maxKeyFile)
 	}
-	var doc struct {
-		Keys *[]Key `json:"keys"`
-	}
+	var doc keyDocument
 	dec := json.NewDecoder(bytes.NewReader(data))
 	dec.DisallowUnknownFields()
 	if err := dec.Decode(&doc); err != nil {

@@ -59,7 +59,7 @@ func run(ctx context.Context, e *env) int {
 }
 
 func newRootCommand(e *env) *cobra.Command {
-	root := newGroup("banyan", "Run a gateway, look into event stores, look after projections", newRunCommand(e), newCheckCommand(e), newRoutesCommand(e), newAPICommand(e), newEventsCommand(e), newProjectionCommand(e), newBenchCommand(e), demo.New(e.terminal), newVersionCommand(e))
+	root := newGroup("banyan", "Run a gateway, look into event stores, look after projections", newRunCommand(e), newCheckCommand(e), newRoutesCommand(e), newAPICommand(e), newKeyCommand(e), newEventsCommand(e), newProjectionCommand(e), newBenchCommand(e), demo.New(e.terminal), newVersionCommand(e))
 	root.SilenceErrors, root.SilenceUsage = true, true
 	root.SetArgs(e.args)
 	root.SetOut(e.stdout)
