@@ -67,7 +67,7 @@ func (f *forwarder) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode == http.StatusSwitchingProtocols {
-		f.tunnel(w, resp)
+		f.tunnel(w, resp, out.Header["Upgrade"] != nil)
 		return
 	}
 	f.answer(w, resp)
@@ -186,8 +186,10 @@ func (f *forwarder) header(r *http.Request) http.Header {
 		}
 		out[name] = values
 	}
-	if upgrade := r.Header["Upgrade"]; len(upgrade) == 1 && strings.EqualFold(upgrade[0], "websocket") && listed(named, "Upgrade") {
-		out["Upgrade"] = upgrade
+	// What is no handshake (RFC 6455 §4.1) is not one for the upstream either. With
+	// a body it is not: whose bytes the next ones are would be open.
+	if r.Method == http.MethodGet && r.ProtoMajor == 1 && r.ProtoMinor == 1 && r.ContentLength == 0 && toWebSocket(r.Header) {
+		out["Upgrade"] = r.Header["Upgrade"]
 	}
 	if listed(r.Header["Te"], "trailers") {
 		out["Te"] = []string{"trailers"}
@@ -201,6 +203,13 @@ func (f *forwarder) header(r *http.Request) http.Header {
 		out[resilience.HeaderTimeout] = f.waits // so that nobody works for an answer that comes too late
 	}
 	return out
+}
+
+// toWebSocket reports whether a request asks for a WebSocket and nothing else, or an
+// answer switches to it.
+func toWebSocket(h http.Header) bool {
+	upgrade := h["Upgrade"]
+	return len(upgrade) == 1 && strings.EqualFold(upgrade[0], "websocket") && listed(h["Connection"], "Upgrade")
 }
 
 // own are the names that no client may send to an upstream: those of one hop, and
@@ -314,10 +323,12 @@ func retryAfter(err error) string {
 	return "1"
 }
 
-// tunnel connects the client with an upstream that switched protocols.
-func (f *forwarder) tunnel(w http.ResponseWriter, resp *http.Response) {
+// tunnel connects the client with an upstream that switched protocols. One that was
+// not asked to, or switched to another, is not believed (RFC 9110 §15.2.2): the
+// client's next request would be taken for frames, or bytes for answers.
+func (f *forwarder) tunnel(w http.ResponseWriter, resp *http.Response, asked bool) {
 	behind, ok := resp.Body.(io.ReadWriteCloser)
-	if !ok {
+	if !ok || !asked || !toWebSocket(resp.Header) {
 		Problem(w, http.StatusBadGateway, "the service behind gave no valid answer")
 		return
 	}
@@ -349,12 +360,31 @@ func both(a, b io.ReadWriteCloser) {
 	ways.Wait()
 }
 
-// oneWay copies to the end, and passes the end on.
+// oneWay copies to the end, and passes the end on. Who takes no more may have said
+// why before: if writing fails, the end of what comes from there ends both ways.
 func oneWay(to, from io.ReadWriteCloser) {
-	_, err := io.Copy(to, from)
-	if half, ok := to.(interface{ CloseWrite() error }); ok && err == nil && half.CloseWrite() == nil {
+	taker := taker{Writer: to}
+	_, err := io.Copy(&taker, from)
+	if taker.gone {
 		return
+	}
+	if half, ok := to.(interface{ CloseWrite() error }); ok && err == nil {
+		if err = half.CloseWrite(); !errors.Is(err, errors.ErrUnsupported) {
+			return // an error means that it is gone, as above
+		}
 	}
 	_ = to.Close()
 	_ = from.Close()
+}
+
+// taker remembers that writing to it failed.
+type taker struct {
+	io.Writer
+	gone bool
+}
+
+func (t *taker) Write(p []byte) (int, error) {
+	n, err := t.Writer.Write(p)
+	t.gone = err != nil
+	return n, err
 }

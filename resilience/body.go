@@ -2,6 +2,7 @@ package resilience
 
 import (
 	"context"
+	"errors"
 	"io"
 	"net/http"
 	"sync/atomic"
@@ -30,6 +31,14 @@ func onClose(body io.ReadCloser, leave func(), cancel context.CancelCauseFunc) i
 type heldConn struct {
 	*held
 	io.Writer
+}
+
+// CloseWrite ends what is sent, if the connection can do that.
+func (h *heldConn) CloseWrite() error {
+	if half, ok := h.Writer.(interface{ CloseWrite() error }); ok {
+		return half.CloseWrite()
+	}
+	return errors.ErrUnsupported
 }
 
 func (h *held) Read(b []byte) (int, error) {
