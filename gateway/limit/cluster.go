@@ -140,6 +140,7 @@ func (c *Cluster) decide(ctx context.Context, d *Decision) {
 	now := c.memory.now()
 	if c.leases.use(d, now) {
 		d.settle(true)
+		c.spend(d)
 		return
 	}
 	err := errPaused
@@ -167,11 +168,26 @@ func (c *Cluster) ask(ctx context.Context, d *Decision, now int64) error {
 	if err != nil {
 		return err
 	}
-	if !result.Allowed {
+	if result.Allowed {
+		c.spend(d)
+	} else {
 		c.remember(d, now)
 	}
 	d.settle(result.Allowed)
 	return nil
+}
+
+// spend takes from this process's shares what the store has allowed. Without that
+// a store that answers only some requests in time would let through its limit, and
+// the shares theirs besides, for as long as it is slow.
+func (c *Cluster) spend(d *Decision) {
+	for i := range d.all() {
+		if d.limiter.rules[i].Down == DownShare && d.charges[i].cost > 0 {
+			share := d.charges[i]
+			c.reduce(&share)
+			c.memory.drain(&share)
+		}
+	}
 }
 
 // remember keeps what a refusal said, as of when the store was asked: it was
@@ -236,7 +252,7 @@ func (d *Decision) request() Request {
 	var text []byte
 	for i := range charges {
 		c := &d.charges[i]
-		text = append(append(append(text[:0], d.limiter.rules[i].Name...), 0), c.key...)
+		text = append(append(append(text[:0], d.limiter.rules[i].bucket...), 0), c.key...)
 		sum := sha256.Sum256(text)
 		charges[i] = Charge{
 			Key:  string(sum[:16]),
@@ -261,6 +277,10 @@ func (c *Cluster) down(d *Decision, err error) {
 			*ch = charge{}
 		case DownShare:
 			c.reduce(ch)
+			if ch.cost > ch.capacity { // it never fits here, however long it waits
+				d.Status, d.Rule, d.RetryAfter = http.StatusServiceUnavailable, d.limiter.rules[i].Name, c.opts.Pause
+				return
+			}
 			shares[n] = *ch
 			n++
 		}

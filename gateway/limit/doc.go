@@ -16,7 +16,8 @@
 // at least 99 % of that; see [Rate] for the rounding. A refused request takes
 // nothing, and with several rules on one limiter a request takes from all or from
 // none. Each of the following adds at most one burst: a bucket that is evicted
-// because memory is full, a change between the store and DownShare, a restart.
+// because memory is full, a store that goes down or comes back (between which the
+// shares of DownShare count), a rate that is changed, a restart.
 //
 // Answers. 429 with Retry-After, rounded up to a second; 403 for a request that
 // costs more than a bucket holds, as no later one can pass either; 503 where a

@@ -11,10 +11,17 @@ type leases struct {
 }
 
 type lease struct {
-	left   int64 // ns
+	left   int64 // ns; cut by worth
 	until  int64 // when the bucket is full if nobody takes more, so that this can go
 	tat    int64 // of the bucket, at least
 	asking bool  // the store is being asked for more
+}
+
+// worth is what is left for a rule. It may have been taken for another rate or
+// lease, before a reload; more than the rule's own lease would break its bound.
+func (at *lease) worth(r *rule) int64 {
+	at.left = min(at.left, r.Lease*r.interval)
+	return at.left
 }
 
 // sweepEvery bounds how often all leases are looked at, in ns.
@@ -30,7 +37,7 @@ func (l *leases) use(d *Decision, now int64) bool {
 	var found [maxRules]*lease
 	for i := range d.all() {
 		c := &d.charges[i]
-		if found[i] = l.of[c.id]; found[i] == nil || found[i].left < c.cost {
+		if found[i] = l.of[c.id]; found[i] == nil || found[i].worth(&d.limiter.rules[i]) < c.cost {
 			return false
 		}
 	}
@@ -60,7 +67,7 @@ func (l *leases) plan(d *Decision, now int64) {
 		}
 		if at != nil && !at.asking {
 			at.asking, c.leasing = true, true
-			c.extra = r.Lease*r.interval - at.left
+			c.extra = r.Lease*r.interval - at.worth(r)
 		}
 	}
 }

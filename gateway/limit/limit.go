@@ -97,7 +97,8 @@ type Decision struct {
 	Allowed bool
 	// Status is the answer to a refused request: 429 when a later one can pass;
 	// 403 when it costs more than a bucket holds, so that none can; 503 when the
-	// store is down and a rule has DownClosed. It is 0 for an allowed one.
+	// store is down and a rule has DownClosed, or DownShare and a share that holds
+	// less than the request costs. It is 0 for an allowed one.
 	Status int
 	// Rule is the name of the rule that refused, of several the one with the
 	// longest wait.

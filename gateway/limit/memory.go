@@ -168,6 +168,20 @@ func (m *Memory) peek(cs []charge) bool {
 	return m.look(cs, m.now())
 }
 
+// drain makes a charge whether it fits or not; it leaves no debt above the capacity.
+func (m *Memory) drain(c *charge) {
+	s := &m.shard[m.shardOf(c.id)]
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := m.now()
+	if at := s.table.find(c.id); at >= 0 {
+		c.debt = owed(s.table.entries[at].tat, now, c.capacity)
+	} else {
+		c.debt = 0
+	}
+	m.set(c.id, now+min(c.debt+c.cost, c.capacity), now)
+}
+
 // raise makes a bucket at least as empty as tat says.
 func (m *Memory) raise(id ident, tat int64) {
 	s := &m.shard[m.shardOf(id)]

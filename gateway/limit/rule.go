@@ -15,7 +15,8 @@ import (
 // of them and takes from all or none.
 type Rule struct {
 	// Name tells rules apart, in headers, problems and buckets: rules of the same
-	// name on the same Memory or Cluster share their buckets. 1 to 128 printable
+	// name on the same Memory share their buckets, and those of the same name and
+	// rate in the same store. 1 to 128 printable
 	// ASCII characters without " and \. Default: "default".
 	Name string
 	// Rate is how much is let through; see ParseRate.
@@ -43,8 +44,10 @@ type Down int
 
 const (
 	// DownShare: each process keeps the limit divided by
-	// ClusterOptions.Processes, in its own memory. The buckets start full, so that
-	// each change between the two ways can add one burst.
+	// ClusterOptions.Processes, in its own memory. What the store let through in
+	// this process is taken from its share too, so that a store that answers only
+	// at times does not double the limit. A request that costs more than a share
+	// holds gets 503, as with DownClosed.
 	DownShare Down = iota
 	// DownOpen: the rule is not applied.
 	DownOpen
@@ -70,6 +73,7 @@ type Rate struct {
 const (
 	maxRules    = 4
 	minInterval = 100                      // ns, so that rounding stays below 1 %
+	maxInteger  = 999_999_999_999_999      // of a structured field (RFC 9651 §3.3.1)
 	maxCapacity = 100 * 24 * 60 * 60 * 1e9 // ns; × maxProcesses twice must fit an int64
 )
 
@@ -186,8 +190,8 @@ func (r Rate) limits() (bounds, error) {
 		r.Burst = r.Count
 	}
 	switch {
-	case r.Count < 1 || r.Burst < 1:
-		return bounds{}, fmt.Errorf("count %d and burst %d must be at least 1", r.Count, r.Burst)
+	case r.Count < 1 || r.Burst < 1 || r.Count > maxInteger:
+		return bounds{}, fmt.Errorf("count %d and burst %d must be at least 1, and have 15 digits at most", r.Count, r.Burst)
 	case r.Per < 1:
 		return bounds{}, fmt.Errorf("the period %s must be positive", r.Per)
 	}
@@ -206,6 +210,7 @@ type rule struct {
 	Rule
 	bounds
 	mix    ident  // tells the buckets of this rule from those of others
+	bucket string // does so in a store
 	prefix string // of its item in the header RateLimit
 }
 
@@ -226,5 +231,8 @@ func newRule(r Rule) (rule, error) {
 		return rule{}, fmt.Errorf("rule %s: Down %d is none of DownShare, DownOpen, DownClosed", r.Name, r.Down)
 	}
 	r.Rate.Burst = b.burst
-	return rule{Rule: r, bounds: b, prefix: `"` + r.Name + `";r=`}, nil
+	// In a store each rate has buckets of its own: while a new one is rolled out there
+	// are two, and the smaller would cut what the larger is owed at every look.
+	bucket := fmt.Sprintf("%s\x00%d/%d", r.Name, b.capacity, b.interval)
+	return rule{Rule: r, bounds: b, bucket: bucket, prefix: `"` + r.Name + `";r=`}, nil
 }

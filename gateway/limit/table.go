@@ -131,7 +131,8 @@ func (t *table) drop() {
 }
 
 // soonest returns the bucket that will be full first. Its due is corrected before
-// it counts, so the answer is exact; there must be one.
+// it counts, so the answer is exact, but for a tat that was cut for a smaller rule:
+// until its old due that bucket may stay while another goes. There must be one.
 func (t *table) soonest() int {
 	for {
 		e := &t.entries[t.heap[0]]

@@ -47,7 +47,8 @@
 // banyan.ErrUnavailable, banyan.ErrDenied (wrong user, password or permissions),
 // banyan.ErrInvalid or banyan.ErrClosed, or the context's. No error has any part
 // of the URL but the address of the server. The user needs the commands EVALSHA,
-// EVAL, TIME, GET and SET for keys {prefix}:*; in a cluster CLUSTER and COMMAND too.
+// EVAL, TIME, GET and SET for keys {prefix}:*; for a database other than 0 SELECT
+// too, in a cluster CLUSTER and COMMAND.
 //
 // Concurrency. A [Store] is safe for concurrent use. go-redis, the client inside,
 // writes a line to standard error when something is wrong with a connection.

@@ -84,7 +84,7 @@ func (e *Edge) open(ctx context.Context, c *gateway.Config) (err error) {
 	}
 	options := &gateway.Options{Log: e.options.Log, OpenLimitStore: func(url string) (gateway.LimitStore, error) {
 		return openLimits(url, func(err error) {
-			e.options.Log.Error("the store of the limits cannot be opened; each gateway keeps its share until it can", "error", err.Error())
+			e.options.Log.Error("the store of the limits does not answer; each gateway keeps its share until it does", "error", err.Error())
 		})
 	}}
 	if c.AccessLog == nil || *c.AccessLog {
