@@ -1,8 +1,11 @@
 package gateway
 
 import (
+	"bytes"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/pem"
+	"errors"
 	"fmt"
 	"os"
 	"sync/atomic"
@@ -74,15 +77,39 @@ func (c *Certificate) load() (*tls.Config, error) {
 	if err != nil {
 		return nil, fmt.Errorf("gateway: client_ca: %w", err)
 	}
-	config.ClientCAs = x509.NewCertPool()
-	if !config.ClientCAs.AppendCertsFromPEM(text) {
-		return nil, fmt.Errorf("gateway: client_ca %s: %w: there is no certificate in it", c.files.ClientCA, banyan.ErrInvalid)
+	if config.ClientCAs, err = authorities(text); err != nil {
+		return nil, fmt.Errorf("gateway: client_ca %s: %w: %w", c.files.ClientCA, banyan.ErrInvalid, err)
 	}
 	config.ClientAuth = tls.VerifyClientCertIfGiven
 	// A resumed session would not look at a certificate, or at a new authority,
 	// again (CVE-2025-68121).
 	config.SessionTicketsDisabled = true
 	return config, nil
+}
+
+// authorities reads certificates from PEM, all of them or none: with a part, as of
+// a file that is half written, the clients of the others would be kept out.
+// (AppendCertsFromPEM leaves out in silence what it cannot read.)
+func authorities(text []byte) (*x509.CertPool, error) {
+	pool, want, found := x509.NewCertPool(), bytes.Count(text, []byte("-----BEGIN CERTIFICATE-----")), 0
+	for block, rest := pem.Decode(text); block != nil; block, rest = pem.Decode(rest) {
+		if block.Type != "CERTIFICATE" {
+			continue
+		}
+		cert, err := x509.ParseCertificate(block.Bytes)
+		if err != nil {
+			return nil, fmt.Errorf("certificate %d cannot be read: %w", found+1, err)
+		}
+		pool.AddCert(cert)
+		found++
+	}
+	switch {
+	case want == 0:
+		return nil, errors.New("there is no certificate in it")
+	case found != want:
+		return nil, fmt.Errorf("of %d certificates only %d can be read", want, found)
+	}
+	return pool, nil
 }
 
 // Config returns a TLS configuration that serves what the files held last: TLS 1.2

@@ -1,7 +1,6 @@
 package acme_test
 
 import (
-	"bytes"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -15,7 +14,6 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -29,6 +27,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/banyanhq/banyan/gateway/acme"
+	"github.com/banyanhq/banyan/internal/gatetest"
 )
 
 func TestMain(m *testing.M) {
@@ -147,22 +146,9 @@ func (a *authority) config(t *testing.T, domains ...string) *acme.Config {
 }
 
 // journal is a log that can be read.
-type journal struct {
-	mu   sync.Mutex // guards text
-	text bytes.Buffer
-}
+type journal struct{ gatetest.Log }
 
-func (j *journal) Write(p []byte) (int, error) {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	return j.text.Write(p)
-}
-
-func (j *journal) count(what string) int {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	return strings.Count(j.text.String(), what)
-}
+func (j *journal) count(text string) int { return j.Count(text) }
 
 func (j *journal) logger() *slog.Logger {
 	return slog.New(slog.NewTextHandler(j, &slog.HandlerOptions{Level: slog.LevelDebug}))
@@ -196,7 +182,7 @@ func run(t *testing.T, m *acme.Manager, log *journal) (stop func()) {
 			t.Error("Run does not end with its context")
 		}
 		if t.Failed() {
-			t.Log(log.text.String())
+			t.Log(log.String())
 		}
 	})
 	t.Cleanup(stop)

@@ -22,13 +22,18 @@
 // Stored. Account keys, private keys and certificates are files below
 // Config.Storage, 0600 in folders 0700. A restart serves what is there and asks for
 // nothing. Several gateways may share the folder (NFS too): one of them asks, and
-// each answers the challenges of all.
+// each answers the challenges of all. Their clocks should agree within five seconds:
+// one that is ahead by more takes the others' locks for forgotten, and asks too.
 //
-// Failure. While the authority is down or refuses, what is held is served until it
-// expires. Attempts go on after 1, 2, 2 and 5 minutes and so on up to 6 hours, for
-// Let's Encrypt with its staging authority first, so that its limits are not used
-// up. A handshake for a name without a certificate fails, and once a minute the log
-// says so with the last error. [Manager.Run] ends with its context only.
+// Failure. While the authority is down or refuses, what is held is served, and
+// that it has expired does not change that. Attempts for a first certificate go on
+// after 1, 2, 2 and 5 minutes and so on up to 6 hours, for Let's Encrypt with its
+// staging authority first, so that its limits are not used up; those for a renewal
+// at the looks after such pauses. What the authority refuses is remembered over
+// restarts: after two first attempts in an hour a start waits, and says until when.
+// OCSP is not asked for. A handshake for a name without a certificate fails, and
+// once a minute the log says so with the last error. [Manager.Run] ends with its
+// context only, and within two seconds of it.
 //
 // Concurrency. A [Manager] is safe for concurrent use. Handshakes that come before
 // Run has read the storage wait for that, 5 s at most.

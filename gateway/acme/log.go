@@ -15,6 +15,11 @@ type bridge struct {
 	fields []zapcore.Field
 }
 
+// strayChallenge is what certmagic says of each handshake for a challenge that
+// there is not: anybody can cause it, as often as they like. That a challenge of ours
+// was not answered the authority says.
+const strayChallenge = "tls-alpn challenge"
+
 func zapLogger(log *slog.Logger) *zap.Logger { return zap.New(bridge{log: log}) }
 
 func levelOf(l zapcore.Level) slog.Level {
@@ -39,7 +44,7 @@ func (b bridge) With(fields []zapcore.Field) zapcore.Core {
 
 // Check implements zapcore.Core.
 func (b bridge) Check(e zapcore.Entry, to *zapcore.CheckedEntry) *zapcore.CheckedEntry {
-	if b.Enabled(e.Level) {
+	if b.Enabled(e.Level) && e.Message != strayChallenge {
 		return to.AddCore(e, b)
 	}
 	return to

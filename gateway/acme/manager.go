@@ -153,6 +153,9 @@ func (m *Manager) certificate(hello *tls.ClientHelloInfo) (*tls.Certificate, err
 
 // ready waits until the storage was read.
 func (m *Manager) ready(hello *tls.ClientHelloInfo) (*service, error) {
+	if s := m.service.Load(); s != nil {
+		return s, nil
+	}
 	timer := time.NewTimer(loadWait)
 	defer timer.Stop()
 	select {

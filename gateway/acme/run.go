@@ -22,6 +22,8 @@ const (
 	// obtainAgain is the pause when certmagic has given up a name: after a month, or
 	// because the authority refuses what its staging twin grants.
 	obtainAgain = time.Hour
+	// stopWait is how long the end waits for a look at the certificates.
+	stopWait = 2 * time.Second
 )
 
 // Run loads, obtains and renews the certificates until ctx ends. It returns nil
@@ -62,22 +64,45 @@ func (m *Manager) run(ctx context.Context) error {
 		RenewCheckInterval: m.every,
 		Logger:             zapLogger(m.log),
 	})
-	defer cache.Stop()
+	defer stop(cache)
 	m.prepare(s, cache, decoy.port)
 	absent := m.load(ctx, s)
 	m.service.Store(s)
 	m.once.Do(func() { close(m.loaded) })
-	// Those that expired while nobody ran; the next look is in ten minutes.
-	if err := cache.RenewManagedCertificates(ctx); err != nil {
-		m.log.Error("acme: renew", "error", err)
-	}
 	var wg sync.WaitGroup
 	for _, domain := range absent {
-		wg.Go(func() { m.obtain(ctx, s, domain) })
+		wg.Go(func() {
+			m.patient(ctx, s, domain)
+			m.obtain(ctx, s, domain)
+		})
+	}
+	// Those that expired while nobody ran; the next look is in ten minutes. It asks
+	// for renewal information one by one, which may take minutes.
+	if m.mayRenew(ctx, s) {
+		if err := cache.RenewManagedCertificates(ctx); err != nil {
+			m.log.Error("acme: renew", "error", err)
+		}
 	}
 	wg.Wait()
 	<-ctx.Done()
 	return nil
+}
+
+// stop ends the looks of a cache. One that is under way asks the authority with a
+// context of its own: where that hangs it is left to its timeouts, of half a minute
+// for each request, as a gateway that is told to end has not that long.
+func stop(cache *certmagic.Cache) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		cache.Stop()
+	}()
+	timer := time.NewTimer(stopWait)
+	defer timer.Stop()
+	select {
+	case <-done:
+	case <-timer.C:
+	}
 }
 
 func (m *Manager) prepare(s *service, cache *certmagic.Cache, port int) {
@@ -85,8 +110,12 @@ func (m *Manager) prepare(s *service, cache *certmagic.Cache, port int) {
 	s.magic = certmagic.New(cache, certmagic.Config{
 		Storage:           &certmagic.FileStorage{Path: m.config.Storage},
 		DefaultServerName: m.config.Domains[0],
-		OnEvent:           m.event,
-		Logger:            log,
+		OnEvent:           func(ctx context.Context, what string, data map[string]any) error { return m.event(ctx, s, what, data) },
+		ShouldEmitFunc:    func(what string) bool { return what == obtained || what == failed }, // none of each handshake
+		// The responder would be asked before anything is served, by a client without
+		// a timeout. Revocation is told by renewal information.
+		OCSP:   certmagic.OCSPConfig{DisableStapling: true},
+		Logger: log,
 	})
 	s.issuer = certmagic.NewACMEIssuer(s.magic, certmagic.ACMEIssuer{
 		CA:              m.config.Directory,
@@ -108,7 +137,7 @@ func (m *Manager) load(ctx context.Context, s *service) (absent []string) {
 	var mu sync.Mutex // guards absent
 	var wg sync.WaitGroup
 	for _, domain := range m.config.Domains {
-		wg.Go(func() { // it may ask for an OCSP response
+		wg.Go(func() {
 			_, err := s.magic.CacheManagedCertificate(ctx, domain)
 			if err == nil {
 				return
@@ -167,22 +196,39 @@ func (m *Manager) discard(ctx context.Context, s *service, domain string) {
 	}
 }
 
-// event is told by certmagic what happens.
-func (m *Manager) event(_ context.Context, what string, data map[string]any) error {
+// The events of certmagic that are of use.
+const (
+	obtained = "cert_obtained"
+	failed   = "cert_failed"
+)
+
+// event is told by certmagic what happens. It is called for each handshake too,
+// which must not meet on a lock.
+func (m *Manager) event(ctx context.Context, s *service, what string, data map[string]any) error {
 	name, _ := data["identifier"].(string)
-	m.mu.Lock()
-	defer m.mu.Unlock()
 	switch what {
-	case "cert_obtained":
-		delete(m.failed, name)
+	case obtained:
+		m.fail(name, nil)
 		renewal, _ := data["renewal"].(bool)
 		m.log.Info("acme: certificate obtained", "domain", name, "renewal", renewal)
-	case "cert_failed":
+	case failed:
 		if err, ok := data["error"].(error); ok {
-			m.failed[name] = err
+			m.fail(name, err)
+			m.refused(ctx, s, name, err)
 		}
 	}
 	return nil
+}
+
+// fail keeps why there is no new certificate; nil: there is one.
+func (m *Manager) fail(name string, err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if err == nil {
+		delete(m.failed, name)
+	} else {
+		m.failed[name] = err
+	}
 }
 
 // decoy is a listener that answers nothing. certmagic would open ports 80 and 443

@@ -65,7 +65,7 @@ func TestSharedStorage(t *testing.T) {
 	t.Cleanup(func() {
 		_ = in.Close()
 		if err := other.Wait(); err != nil {
-			t.Errorf("the other gateway: %v\n%s", err, log.text.String())
+			t.Errorf("the other gateway: %v\n%s", err, log.String())
 		}
 	})
 	for end := time.Now().Add(30 * time.Second); !asking(config) && time.Now().Before(end); {

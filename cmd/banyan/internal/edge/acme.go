@@ -5,6 +5,8 @@ import (
 	"errors"
 	"net"
 	"net/http"
+	"net/url"
+	"strings"
 	"time"
 
 	"github.com/banyanhq/banyan/gateway"
@@ -59,8 +61,16 @@ func (a *authority) serveHTTP(ctx context.Context) error {
 // toHTTPS redirects so that a request keeps its method.
 func toHTTPS(w http.ResponseWriter, r *http.Request) {
 	host := r.Host
-	if name, _, err := net.SplitHostPort(host); err == nil {
-		host = name
+	if u := (&url.URL{Host: host}); u.Port() != "" {
+		host = strings.TrimSuffix(host, ":"+u.Port()) // an IPv6 address keeps its brackets
 	}
-	http.Redirect(w, r, "https://"+host+r.URL.RequestURI(), http.StatusPermanentRedirect)
+	path := r.URL.RequestURI()
+	if host == "" { // HTTP/1.0
+		http.Error(w, "there is no Host", http.StatusBadRequest)
+		return
+	}
+	if path[0] != '/' { // of OPTIONS *, or CONNECT
+		path = "/"
+	}
+	http.Redirect(w, r, "https://"+host+path, http.StatusPermanentRedirect)
 }
