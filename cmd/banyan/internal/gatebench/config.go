@@ -40,7 +40,7 @@ events { worker_connections 16384; }
 http {
   access_log off; keepalive_requests 100000000; keepalive_timeout 10m;
 {{- if .Cache}}
-  proxy_cache_path {{.Dir}}/cache keys_zone=c:10m;
+  proxy_cache_path {{.Dir}}/cache keys_zone=c:10m; open_file_cache max=1000 inactive=10m;
 {{- end}}
   upstream behind { server {{.Behind}}; keepalive 128; keepalive_requests 100000000; }
   server {
@@ -50,6 +50,7 @@ http {
 {{- end}}
     location / {
       proxy_pass http://behind; proxy_http_version 1.1; proxy_set_header Connection "";
+      proxy_set_header Host $http_host; proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for; proxy_set_header X-Forwarded-Proto $scheme;
 {{- if .Cache}}
       proxy_cache c; proxy_cache_valid 200 1h;
 {{- end}}
@@ -73,7 +74,9 @@ defaults
   timeout client 10m
   timeout server 30s
   http-reuse always
+  option forwardfor
 frontend f
+  http-request set-header X-Forwarded-Proto http{{if .TLS}}s{{end}}
   bind {{.Listen}}{{if .TLS}} ssl crt {{.Dir}}/both.pem{{end}}
   default_backend b
 backend b

@@ -6,12 +6,25 @@
 // # Fairness
 //
 // Every side speaks HTTP/1.1 with connections that are kept on both sides, has
-// room for all of them, writes no access log unless the case is about it, and gets
-// the same bytes. An access log goes to /dev/null as a file, one write a line: what
-// programs have for discarding leaves out the work of making the line. Otherwise
-// each has its own defaults (Banyan's include GOGC=400, which "banyan run" sets).
-// What each side has in the case policies is in Result.Policies: no free build of
-// the others has all of it, so they do less than Banyan.
+// room for all of them, tells the server behind the client's address and the host,
+// writes no access log unless the case is about it, and gets the same bytes within
+// a case. All programs in Go run with GOGC=400, which "banyan run" sets. An access
+// log goes to /dev/null as a file, one write a line: what programs have for
+// discarding leaves out the work of making the line. Otherwise each has its own
+// defaults. What each side has in the case policies is in Result.Policies: no free build of
+// the others has all of it, so they do less than Banyan. Each connection has a token
+// of its own there, which Banyan verifies once and then finds in its cache.
+//
+// Before the first round each side gets warm, for a third of a round. Rounds are
+// interleaved, in a changing order. Latency is measured from when a request was
+// due, and all that were due count, so that a pause of a side cannot hide itself
+// (coordinated omission); "added" is the difference of two quantiles. Nothing is
+// pinned to a core: load, proxy and the server behind compete for all of them.
+// An answer that fails or differs ends the run.
+//
+// The case routes asks for 50 routes in turn, whatever the table has, so it tells
+// how the search grows and not what memory that no cache of the processor holds
+// costs: asked for thousands of 10,000 routes in turn it takes several times as long.
 //
 // Memory of idle connections is that of the processes after the connections less
 // that before. nginx reserves all of its connections when it starts, so part of
@@ -179,7 +192,7 @@ func (b *bench) wants(s side) bool {
 
 func median(values []float64) float64 {
 	sorted := slices.Sorted(slices.Values(values))
-	return sorted[len(sorted)/2]
+	return (sorted[(len(sorted)-1)/2] + sorted[len(sorted)/2]) / 2
 }
 
 // end stops what runs, the last first, but for so many of the first.

@@ -92,7 +92,7 @@ func (b *bench) idle(ctx context.Context, s side, count int) (float64, error) {
 		return 0, errors.New("its program has gone")
 	}
 	defer p.stop()
-	c := &crowd{target: newTarget(listen, "")}
+	c := &crowd{target: newTarget(listen)}
 	c.target.tls = s.setup.TLS
 	defer c.close()
 	if err := c.target.ready(ctx); err != nil {

@@ -18,13 +18,21 @@ import (
 // target is what is asked again and again. All answers have the same body, so that
 // reading one costs next to nothing.
 type target struct {
-	address string
-	tls     bool // only where connections are counted
-	request []byte
+	address  string
+	tls      bool     // only where connections are counted
+	requests [][]byte // one at least; connections take them in turn
 }
 
-func newTarget(address, header string) *target {
-	return &target{address: address, request: []byte("GET " + path + " HTTP/1.1\r\nHost: bench.example\r\nUser-Agent: bench\r\nAccept: application/json\r\n" + header + "\r\n")}
+// newTarget returns one that is asked with each of some further headers.
+func newTarget(address string, headers ...string) *target {
+	t := &target{address: address}
+	if len(headers) == 0 {
+		headers = []string{""}
+	}
+	for _, header := range headers {
+		t.requests = append(t.requests, []byte("GET "+path+" HTTP/1.1\r\nHost: bench.example\r\nUser-Agent: bench\r\nAccept: application/json\r\n"+header+"\r\n"))
+	}
+	return t
 }
 
 // dial opens a connection.
@@ -57,7 +65,7 @@ func (t *target) probe(ctx context.Context) error {
 	}
 	defer conn.Close()
 	_ = conn.SetDeadline(time.Now().Add(5 * time.Second)) // a dead connection shows at the read
-	if _, err := conn.Write(t.request); err != nil {
+	if _, err := conn.Write(t.requests[0]); err != nil {
 		return err
 	}
 	resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
@@ -78,7 +86,7 @@ func (t *target) probe(ctx context.Context) error {
 // ask asks once over a connection.
 func (t *target) ask(conn net.Conn) error {
 	_ = conn.SetDeadline(time.Now().Add(30 * time.Second)) // a dead connection shows at the read
-	if _, err := conn.Write(t.request); err != nil {
+	if _, err := conn.Write(t.requests[0]); err != nil {
 		return err
 	}
 	return readAnswer(conn, make([]byte, 8<<10))
@@ -99,22 +107,19 @@ func (s *sample) quantile(q float64) time.Duration {
 
 // load asks over so many connections for a time: as fast as they answer, or, with
 // a rate, at fixed times that do not depend on the answers, from which latency is
-// then measured (so that a pause of the server counts for all that it delays).
+// then measured. So a pause of the server counts for all that it delays; those of
+// them that were due before the end are still asked after it.
 func (t *target) load(ctx context.Context, connections int, d time.Duration, rate int) (*sample, error) {
-	ctx, cancel := context.WithTimeout(ctx, d)
-	defer cancel()
 	took, errs := make([][]time.Duration, connections), make([]error, connections)
 	var all sync.WaitGroup
 	start := time.Now()
 	for i := range connections {
-		all.Go(func() {
-			var every time.Duration
-			if rate > 0 {
-				every = time.Duration(connections) * time.Second / time.Duration(rate)
-			}
-			first := start.Add(every * time.Duration(i) / time.Duration(connections))
-			took[i], errs[i] = t.connection(ctx, first, every)
-		})
+		c := &client{request: t.requests[i%len(t.requests)], end: start.Add(d)}
+		if rate > 0 {
+			c.every = time.Duration(connections) * time.Second / time.Duration(rate)
+			c.next = start.Add(c.every * time.Duration(i) / time.Duration(connections))
+		}
+		all.Go(func() { took[i], errs[i] = c.run(ctx, t.address) })
 	}
 	all.Wait()
 	elapsed := time.Since(start)
@@ -124,34 +129,54 @@ func (t *target) load(ctx context.Context, connections int, d time.Duration, rat
 	return s, errors.Join(errs...)
 }
 
-func (t *target) connection(ctx context.Context, next time.Time, every time.Duration) (took []time.Duration, err error) {
-	conn, err := net.Dial("tcp", t.address)
+// client is one connection of a load.
+type client struct {
+	request []byte
+	end     time.Time
+	every   time.Duration // 0: as fast as it is answered
+	next    time.Time     // when the next request is due
+}
+
+// grace is how long after the end answers may come that were due before.
+const grace = 10 * time.Second
+
+func (c *client) run(ctx context.Context, address string) (took []time.Duration, err error) {
+	conn, err := net.Dial("tcp", address)
 	if err != nil {
 		return nil, err
 	}
 	defer conn.Close()
-	if end, ok := ctx.Deadline(); ok {
-		_ = conn.SetDeadline(end.Add(10 * time.Second)) // a dead connection shows at the read
-	}
+	_ = conn.SetDeadline(c.end.Add(grace))                                      // a dead connection shows at the read
+	stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Now()) }) // that too
+	defer stop()
 	buf := make([]byte, 8<<10)
 	took = make([]time.Duration, 0, 1<<16)
-	for ctx.Err() == nil {
-		begin := time.Now()
-		if every > 0 {
-			if wait := time.Until(next); wait > 0 {
-				time.Sleep(wait)
-			}
-			begin, next = next, next.Add(every)
-		}
-		if _, err := conn.Write(t.request); err != nil {
+	for begin, ok := c.due(ctx); ok; begin, ok = c.due(ctx) {
+		if _, err := conn.Write(c.request); err != nil {
 			return took, err
 		}
 		if err := readAnswer(conn, buf); err != nil {
-			return took, fmt.Errorf("%s: %w", t.address, err)
+			return took, fmt.Errorf("%s: %w", address, err)
 		}
 		took = append(took, time.Since(begin))
 	}
-	return took, nil
+	return took, ctx.Err()
+}
+
+// due waits until the next request is due, and returns since when it is. false: no
+// more are.
+func (c *client) due(ctx context.Context) (time.Time, bool) {
+	begin := time.Now()
+	if c.every > 0 {
+		begin, c.next = c.next, c.next.Add(c.every)
+	}
+	if !begin.Before(c.end) {
+		return begin, false
+	}
+	if wait := time.Until(begin); wait > 0 {
+		time.Sleep(wait)
+	}
+	return begin, ctx.Err() == nil
 }
 
 // readAnswer reads one answer and compares it.

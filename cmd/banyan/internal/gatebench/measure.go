@@ -65,7 +65,7 @@ func (b *bench) startBehind(ctx context.Context) (err error) {
 // start starts a side, and returns when it answers as it should. nil: its program
 // is missing.
 func (b *bench) start(ctx context.Context, s side) (*running, error) {
-	r := &running{side: s, target: newTarget(b.behind, "")}
+	r := &running{side: s, target: newTarget(b.behind)}
 	if s.name == behindName {
 		return r, r.target.ready(ctx)
 	}
@@ -74,11 +74,13 @@ func (b *bench) start(ctx context.Context, s side) (*running, error) {
 		return nil, err
 	}
 	b.stops = append(b.stops, p.stop)
-	header := ""
+	var headers []string
 	if s.setup.Policies {
-		header = policyHeader()
+		if headers, err = tokens(b.Connections); err != nil {
+			return nil, err
+		}
 	}
-	r.target = newTarget(listen, header)
+	r.target = newTarget(listen, headers...)
 	if err := r.target.ready(ctx); err != nil {
 		return nil, fmt.Errorf("%w: %s", err, p.output())
 	}
@@ -99,10 +101,19 @@ func (b *bench) launch(ctx context.Context, s side) (p *process, listen string, 
 }
 
 // measure gives each side its turn in each round, so that what else the machine
-// does hits all of them.
+// does hits all of them; the order differs, so that none comes always behind the
+// same other. Before that each gets warm: heaps grow, connections to the server
+// behind are opened, caches filled.
 func (b *bench) measure(ctx context.Context, all []*running) error {
+	for _, r := range all {
+		b.Progress("warming up: " + r.name)
+		if _, err := r.target.load(ctx, b.Connections, b.Round/3, 0); err != nil {
+			return fmt.Errorf("%s: %w", r.name, err)
+		}
+	}
 	for round := range b.Rounds {
-		for _, r := range all {
+		for i := range all {
+			r := all[(i+round)%len(all)]
 			b.Progress(fmt.Sprintf("round %d of %d: %s", round+1, b.Rounds, r.name))
 			full, err := r.target.load(ctx, b.Connections, b.Round, 0)
 			if err != nil {

@@ -37,7 +37,7 @@ const (
 
 // Serve is one of the servers that Run starts, until the context ends.
 func Serve(ctx context.Context, kind, listen, behind string) error {
-	debug.SetGCPercent(400)
+	debug.SetGCPercent(collectAt)
 	l, err := net.Listen("tcp", listen)
 	if err != nil {
 		return err
@@ -171,29 +171,38 @@ func serveKeys() (address string, stop func(), err error) {
 	return "http://" + l.Addr().String(), func() { _ = s.Close() }, nil
 }
 
-// policyHeader is a token that the gateway with policies takes.
-func policyHeader() string {
+// tokens returns headers with tokens that the gateway with policies takes, each of
+// another person.
+func tokens(n int) ([]string, error) {
 	key, err := benchKey()
 	if err != nil {
-		return ""
+		return nil, err
 	}
 	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.ES256, Key: key}, (&jose.SignerOptions{}).WithType("at+jwt").WithHeader("kid", "1"))
 	if err != nil {
-		return ""
+		return nil, err
 	}
+	all := make([]string, n)
+	for i := range all {
+		if all[i], err = token(signer, fmt.Sprintf("person-%d", i)); err != nil {
+			return nil, err
+		}
+	}
+	return all, nil
+}
+
+// token returns the header of one person.
+func token(signer jose.Signer, subject string) (string, error) {
 	now := time.Now().Unix()
 	id := make([]byte, 8)
 	_, _ = rand.Read(id)                      // it never fails
 	claims, _ := json.Marshal(map[string]any{ // of strings and numbers: it cannot fail
-		"iss": benchIssuer, "aud": "bench", "sub": "ann", "client_id": "bench", "iat": now, "exp": now + 3600, "jti": fmt.Sprintf("%x", id), "scope": "orders",
+		"iss": benchIssuer, "aud": "bench", "sub": subject, "client_id": "bench", "iat": now, "exp": now + 3600, "jti": fmt.Sprintf("%x", id), "scope": "orders",
 	})
 	signed, err := signer.Sign(claims)
 	if err != nil {
-		return ""
+		return "", err
 	}
-	token, err := signed.CompactSerialize()
-	if err != nil {
-		return ""
-	}
-	return "Authorization: Bearer " + token + "\r\n"
+	text, err := signed.CompactSerialize()
+	return "Authorization: Bearer " + text + "\r\n", err
 }

@@ -22,11 +22,14 @@ type side struct {
 
 // What sides have in the case policies.
 const (
-	banyanPolicies  = "JWT (ES256, JWKS), rate limit per identity, counters and latencies per route, access log (JSON)"
+	banyanPolicies  = "JWT (ES256, JWKS; a token for each connection, verified once), rate limit per identity, counters and latencies per route, access log (JSON)"
 	caddyPolicies   = "metrics (Prometheus), access log (JSON); its build has no JWT and no rate limit"
 	traefikPolicies = "rate limit per client address, metrics (Prometheus, per entry point, router and service), access log (JSON); its free build has no JWT"
 	luraPolicies    = "access log (text); JWT, limits and metrics are in KrakenD, not in its engine"
 )
+
+// collectAt is GOGC of all programs in Go. "banyan run" sets it.
+const collectAt = 400
 
 // behindName is the side without a proxy.
 const behindName = "server behind"
@@ -152,7 +155,7 @@ func (b *bench) command(s side, listen string) (*exec.Cmd, error) {
 	}
 	c := exec.Command(file, programs()[s.program].args(setup)...)
 	// Nothing of the user's is read or written.
-	c.Env = append(os.Environ(), "HOME="+setup.Dir, "XDG_CONFIG_HOME="+setup.Dir, "XDG_DATA_HOME="+setup.Dir)
+	c.Env = append(os.Environ(), fmt.Sprintf("GOGC=%d", collectAt), "HOME="+setup.Dir, "XDG_CONFIG_HOME="+setup.Dir, "XDG_DATA_HOME="+setup.Dir)
 	c.Dir = setup.Dir
 	return c, nil
 }
