@@ -37,6 +37,7 @@ var rules = []rule{
 	{[]string{"postgres"}, []string{".", "store", "view", "gateway/limit"}, []string{"github.com/jackc/pgx/v5"}, "a back end knows contracts and its own driver"},
 	{[]string{"store/storetest"}, []string{".", "store"}, nil, "test kits import testing and their contract, so that they weigh nothing in a user's module"},
 	{[]string{"view/viewtest"}, []string{".", "view"}, nil, "test kits import testing and their contract, so that they weigh nothing in a user's module"},
+	{[]string{"gateway/limit/limittest"}, []string{".", "gateway/limit"}, nil, "test kits import testing and their contract, so that they weigh nothing in a user's module"},
 	{[]string{"banyantest"}, []string{".", "store", "view", "mem", "aggregate", "projection"}, nil, "the users' test kit runs on mem and weighs nothing"},
 	{[]string{"resilience"}, []string{"."}, []string{"github.com/failsafe-go/failsafe-go"}, "edge packages know the vocabulary only; they meet through net/http"},
 	{[]string{"auth"}, []string{"."}, []string{"github.com/go-jose/go-jose/v4"}, "edge packages know the vocabulary only; they meet through net/http"},

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/banyanhq/banyan/gateway"
+	"github.com/banyanhq/banyan/internal/gatetest"
 )
 
 // twoBehind is a server that speaks HTTP/2 in the clear.
@@ -108,11 +109,7 @@ func leaveOverTwo(t *testing.T, address string) {
 
 func connect(t *testing.T, address string) net.Conn {
 	t.Helper()
-	conn, err := net.Dial("tcp", address)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = conn.Close() })
+	conn := gatetest.Dial(t, address)
 	_ = conn.SetDeadline(time.Now().Add(20 * time.Second))
 	return conn
 }

@@ -9,7 +9,6 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/banyanhq/banyan/gateway"
 )
@@ -183,11 +182,7 @@ routes: [{match: "GET /home/{user}", compose: {parts: {user: {to: app, get: "/us
 		t.Fatal(err)
 	}
 	g := opened(t, c)
-	for end := time.Now().Add(20 * time.Second); len(g.APIUsage().Operations) == 0; <-time.After(time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatal("the document never comes")
-		}
-	}
+	until(t, "the document", func() bool { return len(g.APIUsage().Operations) > 0 })
 	for range 3 {
 		ask(g, "GET", "http://x/home/17")
 	}

@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/banyanhq/banyan/gateway"
+	"github.com/banyanhq/banyan/internal/gatetest"
 )
 
 // run runs a front and returns its address, and a function that ends it.
@@ -27,10 +28,7 @@ func run(t *testing.T, h http.Handler, o *gateway.FrontOptions) (address string,
 	if err != nil {
 		t.Fatal(err)
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	l := gatetest.Listen(t)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- f.Run(ctx, l) }()

@@ -1,7 +1,6 @@
 package gateway_test
 
 import (
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -9,21 +8,12 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/banyanhq/banyan/gateway"
+	"github.com/banyanhq/banyan/internal/gatetest"
 )
 
-// folder makes files and returns their folder.
 func folder(t *testing.T, files map[string]string) string {
 	t.Helper()
-	dir := t.TempDir()
-	for name, text := range files {
-		if err := os.MkdirAll(filepath.Dir(filepath.Join(dir, name)), 0o700); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return dir
+	return gatetest.Files(t, files)
 }
 
 // The routes of a team or channel are in a file of their own; what is wrong is

@@ -2,6 +2,7 @@ package gateway_test
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -138,11 +139,7 @@ func TestResolve(t *testing.T) {
 	}
 	become := func(want ...string) {
 		t.Helper()
-		for end := time.Now().Add(20 * time.Second); !slices.Equal(targets(), want); <-time.After(time.Millisecond) {
-			if time.Now().After(end) {
-				t.Fatalf("targets %q, want %q", targets(), want)
-			}
-		}
+		until(t, fmt.Sprintf("%q", want), func() bool { return slices.Equal(targets(), want) })
 	}
 	become(" (127.0.0.11)")
 	answer := make(chan string, 1)
@@ -164,9 +161,7 @@ func TestResolve(t *testing.T) {
 	}
 
 	dns.set()
-	for end := time.Now().Add(20 * time.Second); dns.times() < 4 && time.Now().Before(end); {
-		<-time.After(time.Millisecond)
-	}
+	until(t, "a fourth question", func() bool { return dns.times() >= 4 })
 	become(" (127.0.0.12)", " (127.0.0.13)")
 	dns.set("127.0.0.12")
 	become(" (127.0.0.12)")

@@ -17,9 +17,8 @@ import (
 func named(t *testing.T, routes []gateway.Route) *gateway.Gateway {
 	t.Helper()
 	c := &gateway.Config{Upstreams: map[string]gateway.Upstream{}, Routes: routes}
-	behind := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, r.Host) }))
-	t.Cleanup(behind.Close)
-	c.Upstreams["u"] = gateway.Upstream{Targets: []string{behind.URL}}
+	url := behind(t, func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, r.Host) })
+	c.Upstreams["u"] = gateway.Upstream{Targets: []string{url}}
 	for i := range c.Routes {
 		c.Routes[i].To, c.Routes[i].Host = "u", fmt.Sprint("route", i)
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"sync"
@@ -13,6 +12,7 @@ import (
 	"time"
 
 	"github.com/banyanhq/banyan/gateway"
+	"github.com/banyanhq/banyan/internal/gatetest"
 )
 
 // fleet are servers that answer with their number.
@@ -110,10 +110,7 @@ func TestSticky(t *testing.T) {
 // A target that cannot be reached costs no call while another can.
 func TestTargetDown(t *testing.T) {
 	t.Parallel()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	l := gatetest.Listen(t)
 	_ = l.Close()
 	g := opened(t, to("http://"+l.Addr().String(), fleet(t, 1, nil)[0]))
 	for range 100 {

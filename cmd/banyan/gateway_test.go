@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -13,11 +12,11 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/banyanhq/banyan/gateway"
+	"github.com/banyanhq/banyan/internal/gatetest"
 )
 
 // written puts text into a file and returns its name.
@@ -61,25 +60,9 @@ func TestCheck(t *testing.T) {
 	}
 }
 
-// log is a buffer that may be read while it is written.
-type log struct {
-	mu  sync.Mutex
-	buf bytes.Buffer // guarded by mu
-}
+// log is what a command writes.
+type log struct{ gatetest.Log }
 
-func (l *log) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.buf.Write(p)
-}
-
-func (l *log) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.buf.String()
-}
-
-// waitFor waits until the log holds a text.
 func (l *log) waitFor(t *testing.T, text string) {
 	t.Helper()
 	tick := time.NewTicker(time.Millisecond)

@@ -11,13 +11,14 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/banyanhq/banyan/gateway/browser"
+	"github.com/banyanhq/banyan/internal/gatetest"
 )
 
 func TestOrigins(t *testing.T) {
 	t.Parallel()
 	list := []string{"https://shop.example", "https://*.shop.example", "http://*.localhost:3000", "HTTPS://Upper.example:443", "http://[::1]:8080", "https://api.example:8443"}
-	h := wrap(t, browser.Config{CORS: &browser.CORS{Origins: list, Credentials: true}}, page(200))
-	named := wrap(t, browser.Config{CORS: &browser.CORS{Origins: []string{"null"}}}, page(200))
+	h := wrap(t, browser.Config{CORS: &browser.CORS{Origins: list, Credentials: true}}, gatetest.Page(200, "page"))
+	named := wrap(t, browser.Config{CORS: &browser.CORS{Origins: []string{"null"}}}, gatetest.Page(200, "page"))
 	for origin, want := range map[string]bool{
 		"https://shop.example": true, "https://a.shop.example": true, "https://a.b-c.shop.example": true, "http://x.localhost:3000": true,
 		"https://upper.example": true, "http://[::1]:8080": true, "https://api.example:8443": true,
@@ -28,7 +29,7 @@ func TestOrigins(t *testing.T) {
 		"https://a.shop.example:1": false, "https://a.shop.example.": false, "https://A.shop.example": false, "http://a.shop.example": false,
 		"null": false, "*": false, "": false, "https://": false, "https://api.example": false, "http://localhost:3000": false, "https://shop.example https://x": false,
 	} {
-		w := ask(h, http.MethodGet, "/", "Origin: "+origin)
+		w := gatetest.Ask(h, http.MethodGet, "/", "Origin: "+origin)
 		got := w.Header().Get("Access-Control-Allow-Origin")
 		if (got == origin && got != "") != want || !want && got != "" {
 			t.Errorf("%q: allowed %q, want %v", origin, got, want)
@@ -40,10 +41,10 @@ func TestOrigins(t *testing.T) {
 			t.Errorf("%q: Vary %q", origin, w.Header()["Vary"])
 		}
 	}
-	if w := ask(named, http.MethodGet, "/", "Origin: null"); w.Header().Get("Access-Control-Allow-Origin") != "null" {
+	if w := gatetest.Ask(named, http.MethodGet, "/", "Origin: null"); w.Header().Get("Access-Control-Allow-Origin") != "null" {
 		t.Errorf("null that is named: %v", w.Header())
 	}
-	if w := ask(h, http.MethodGet, "/", "Origin: https://shop.example", "Origin: https://evil.example"); w.Header().Get("Access-Control-Allow-Origin") != "" {
+	if w := gatetest.Ask(h, http.MethodGet, "/", "Origin: https://shop.example", "Origin: https://evil.example"); w.Header().Get("Access-Control-Allow-Origin") != "" {
 		t.Errorf("two origins: %v", w.Header())
 	}
 }
@@ -55,7 +56,7 @@ func TestWildcard(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h := p.Handler(page(200))
+	h := p.Handler(gatetest.Page(200, "page"))
 	rapid.Check(t, func(t *rapid.T) {
 		middle := rapid.StringOfN(rapid.RuneFrom([]rune("ab1-_.:/@?#\\% \t\x00é*")), 0, 8, -1).Draw(t, "middle")
 		r := httptest.NewRequest(http.MethodGet, "/", http.NoBody)
@@ -109,14 +110,14 @@ func TestPreflight(t *testing.T) {
 			},
 		},
 	} {
-		w := ask(wrap(t, browser.Config{CORS: &c.config}, next), http.MethodOptions, "/", append(c.lines, "Access-Control-Request-Method: PUT")...)
+		w := gatetest.Ask(wrap(t, browser.Config{CORS: &c.config}, next), http.MethodOptions, "/", append(c.lines, "Access-Control-Request-Method: PUT")...)
 		if diff := cmp.Diff(c.want, w.Header()); diff != "" || w.Code != http.StatusNoContent || called {
 			t.Errorf("%s: %d, the handler was called: %v, header (-want +got):\n%s", c.name, w.Code, called, diff)
 		}
 	}
 	for name, lines := range map[string][]string{"no method": {"Origin: https://shop.example"}, "no origin": {"Access-Control-Request-Method: PUT"}} {
 		called = false
-		if w := ask(wrap(t, browser.Config{CORS: &full}, next), http.MethodOptions, "/", lines...); !called || w.Code != http.StatusUnauthorized {
+		if w := gatetest.Ask(wrap(t, browser.Config{CORS: &full}, next), http.MethodOptions, "/", lines...); !called || w.Code != http.StatusUnauthorized {
 			t.Errorf("%s is no preflight: %d, called %v", name, w.Code, called)
 		}
 	}
@@ -125,7 +126,7 @@ func TestPreflight(t *testing.T) {
 // The handler's own CORS must not stand beside this one, and Vary is always there.
 func TestActualRequests(t *testing.T) {
 	t.Parallel()
-	own := page(200, "Access-Control-Allow-Origin: *", "Access-Control-Allow-Credentials: true", "Access-Control-Expose-Headers: X-Secret", "Access-Control-Allow-Methods: PUT",
+	own := gatetest.Page(200, "page", "Access-Control-Allow-Origin: *", "Access-Control-Allow-Credentials: true", "Access-Control-Expose-Headers: X-Secret", "Access-Control-Allow-Methods: PUT",
 		"Access-Control-Allow-Headers: x", "Access-Control-Max-Age: 1", "Access-Control-Allow-Private-Network: true", "Vary: Accept, origin")
 	some := browser.Config{CORS: &browser.CORS{Origins: []string{"https://shop.example"}, Expose: []string{"X-Total", "X-Page"}}}
 	all := browser.Config{CORS: &browser.CORS{Origins: []string{"*"}}}
@@ -148,18 +149,18 @@ func TestActualRequests(t *testing.T) {
 		if c.origin != "" {
 			lines = append(lines, "Origin: "+c.origin)
 		}
-		w := ask(wrap(t, c.config, own), http.MethodGet, "/", lines...)
+		w := gatetest.Ask(wrap(t, c.config, own), http.MethodGet, "/", lines...)
 		if diff := cmp.Diff(c.want, w.Header()); diff != "" {
 			t.Errorf("%s: header (-want +got):\n%s", c.name, diff)
 		}
 	}
 	for _, status := range []int{304, 404, 500} {
-		if w := ask(wrap(t, some, page(status)), http.MethodGet, "/", "Origin: https://shop.example"); w.Header().Get("Access-Control-Allow-Origin") == "" {
+		if w := gatetest.Ask(wrap(t, some, gatetest.Page(status, "page")), http.MethodGet, "/", "Origin: https://shop.example"); w.Header().Get("Access-Control-Allow-Origin") == "" {
 			t.Errorf("%d: %v", status, w.Header())
 		}
 	}
 	silent := wrap(t, some, http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
-	if w := ask(silent, http.MethodGet, "/"); w.Header().Get("Vary") != "Origin" {
+	if w := gatetest.Ask(silent, http.MethodGet, "/"); w.Header().Get("Vary") != "Origin" {
 		t.Errorf("a handler that writes nothing: %v", w.Header())
 	}
 }
@@ -181,8 +182,8 @@ func TestRefuse(t *testing.T) {
 		{"the same origin", "POST", true, []string{"Origin: http://shop.example"}, 200},
 		{"no browser", "POST", true, nil, 200},
 	} {
-		h := wrap(t, browser.Config{CORS: &browser.CORS{Origins: []string{"https://app.example"}, Refuse: c.refuse}}, page(200))
-		w := ask(h, c.method, "http://shop.example/", c.lines...)
+		h := wrap(t, browser.Config{CORS: &browser.CORS{Origins: []string{"https://app.example"}, Refuse: c.refuse}}, gatetest.Page(200, "page"))
+		w := gatetest.Ask(h, c.method, "http://shop.example/", c.lines...)
 		if w.Code != c.want || w.Header().Get("Vary") != "Origin" {
 			t.Errorf("%s: %d, Vary %q; want %d", c.name, w.Code, w.Header()["Vary"], c.want)
 		}
@@ -221,7 +222,7 @@ func TestConfig(t *testing.T) {
 		{browser.Config{CDN: &browser.CDN{Keys: []string{"a b"}}}, "not a key"},
 		{browser.Config{CDN: &browser.CDN{Replace: true}}, "no cache_control"},
 	} {
-		checkInvalid(t, c.config.Check(), c.want)
+		gatetest.Invalid(t, c.config.Check(), c.want)
 		if _, err := browser.New(&c.config); err == nil {
 			t.Errorf("New took %+v", c.config)
 		}

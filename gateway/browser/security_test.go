@@ -9,6 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/banyanhq/banyan/gateway/browser"
+	"github.com/banyanhq/banyan/internal/gatetest"
 )
 
 func TestSecurityHeaders(t *testing.T) {
@@ -49,7 +50,7 @@ func TestSecurityHeaders(t *testing.T) {
 		{"RFC 9111 §3.2: a 304 would replace what was the handler's own", browser.Security{ContentPolicy: "mine"}, true, 304, nil, http.Header{"Strict-Transport-Security": {"max-age=31536000"}}},
 		{"unless that is wanted", browser.Security{ContentPolicy: "mine", ReferrerPolicy: "off", ContentTypeOptions: "off", FrameOptions: "off", Replace: true}, false, 304, nil, http.Header{"Content-Security-Policy": {"mine"}}},
 	} {
-		h := wrap(t, browser.Config{Security: &c.config}, page(c.status, c.lines...))
+		h := wrap(t, browser.Config{Security: &c.config}, gatetest.Page(c.status, "page", c.lines...))
 		r := httptest.NewRequest(http.MethodGet, "/", http.NoBody)
 		if c.secure {
 			r.TLS = &tls.ConnectionState{}
@@ -60,8 +61,8 @@ func TestSecurityHeaders(t *testing.T) {
 			t.Errorf("%s: %d, header (-want +got):\n%s", c.name, w.Code, diff)
 		}
 	}
-	told := wrap(t, browser.Config{Security: &browser.Security{}, Secure: func(r *http.Request) bool { return r.Header.Get("X-Secure") == "1" }}, page(200))
-	if ask(told, http.MethodGet, "/", "X-Secure: 1").Header().Get("Strict-Transport-Security") == "" || ask(told, http.MethodGet, "/").Header().Get("Strict-Transport-Security") != "" {
+	told := wrap(t, browser.Config{Security: &browser.Security{}, Secure: func(r *http.Request) bool { return r.Header.Get("X-Secure") == "1" }}, gatetest.Page(200, "page"))
+	if gatetest.Ask(told, http.MethodGet, "/", "X-Secure: 1").Header().Get("Strict-Transport-Security") == "" || gatetest.Ask(told, http.MethodGet, "/").Header().Get("Strict-Transport-Security") != "" {
 		t.Error("Config.Secure is not asked")
 	}
 }
@@ -118,29 +119,29 @@ func TestCrossSite(t *testing.T) {
 		}
 		r := httptest.NewRequest(http.MethodGet, "http://shop.example/", http.NoBody)
 		r.Method = c.method
-		setHeaders(r.Header, c.lines)
+		gatetest.Add(r.Header, c.lines)
 		if c.method == http.MethodConnect {
 			r.Header[":protocol"] = []string{"websocket"}
 		}
 		w := httptest.NewRecorder()
-		wrap(t, config, page(200)).ServeHTTP(w, r)
+		wrap(t, config, gatetest.Page(200, "page")).ServeHTTP(w, r)
 		if w.Code != c.want {
 			t.Errorf("%s: %d, want %d", c.name, w.Code, c.want)
 		}
 	}
 	secure := browser.Config{CrossSite: &browser.CrossSite{}, Secure: func(*http.Request) bool { return true }}
-	if w := ask(wrap(t, secure, page(200)), http.MethodGet, "http://shop.example/", with(socket, cookie, same)...); w.Code != http.StatusForbidden {
+	if w := gatetest.Ask(wrap(t, secure, gatetest.Page(200, "page")), http.MethodGet, "http://shop.example/", with(socket, cookie, same)...); w.Code != http.StatusForbidden {
 		t.Errorf("a page of http opens a WebSocket of https: %d", w.Code)
 	}
-	if w := ask(wrap(t, secure, page(200)), http.MethodGet, "http://Shop.example:443/", with(socket, cookie, "Origin: https://shop.example")...); w.Code != http.StatusOK {
+	if w := gatetest.Ask(wrap(t, secure, gatetest.Page(200, "page")), http.MethodGet, "http://Shop.example:443/", with(socket, cookie, "Origin: https://shop.example")...); w.Code != http.StatusOK {
 		t.Errorf("the same host in another spelling: %d", w.Code)
 	}
 }
 
 func TestRefusalsHaveSecurityHeaders(t *testing.T) {
 	t.Parallel()
-	h := wrap(t, browser.Config{CrossSite: &browser.CrossSite{}, Security: &browser.Security{}}, page(200))
-	w := ask(h, http.MethodPost, "/", "Cookie: a=b", "Sec-Fetch-Site: cross-site")
+	h := wrap(t, browser.Config{CrossSite: &browser.CrossSite{}, Security: &browser.Security{}}, gatetest.Page(200, "page"))
+	w := gatetest.Ask(h, http.MethodPost, "/", "Cookie: a=b", "Sec-Fetch-Site: cross-site")
 	if w.Code != http.StatusForbidden || w.Header().Get("X-Content-Type-Options") != "nosniff" || w.Header().Get("Cache-Control") != "no-store" || w.Header().Get("Content-Type") != "application/problem+json" {
 		t.Errorf("%d %v", w.Code, w.Header())
 	}
@@ -192,10 +193,10 @@ func TestCDN(t *testing.T) {
 				want = c.want
 			}
 			r := httptest.NewRequest(c.method, "/", http.NoBody)
-			setHeaders(r.Header, c.request)
+			gatetest.Add(r.Header, c.request)
 			r.RemoteAddr = peer
 			w := httptest.NewRecorder()
-			wrap(t, browser.Config{CDN: &c.config}, page(c.status, c.lines...)).ServeHTTP(w, r)
+			wrap(t, browser.Config{CDN: &c.config}, gatetest.Page(c.status, "page", c.lines...)).ServeHTTP(w, r)
 			if diff := cmp.Diff(want, w.Header()); diff != "" {
 				t.Errorf("%s, for %s: header (-want +got):\n%s", c.name, peer, diff)
 			}

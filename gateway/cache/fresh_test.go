@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/banyanhq/banyan/gateway/cache"
+	"github.com/banyanhq/banyan/internal/gatetest"
 )
 
 const page = "http://shop.example/a"
@@ -76,7 +77,7 @@ func TestAge(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		slow := &origin{serve: func(w http.ResponseWriter, _ *http.Request, _ int) {
 			time.Sleep(3 * time.Second) // §4.2.3: the delay of the answer counts
-			setHeaders(w.Header(), []string{"Cache-Control: max-age=60", "Age: 10"})
+			gatetest.Add(w.Header(), []string{"Cache-Control: max-age=60", "Age: 10"})
 			_, _ = w.Write([]byte("x"))
 		}}
 		b := setup(t, nil, nil, slow)
@@ -127,7 +128,7 @@ func TestStorable(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			b := setup(t, nil, nil, &origin{serve: func(w http.ResponseWriter, _ *http.Request, _ int) {
-				setHeaders(w.Header(), test.says)
+				gatetest.Add(w.Header(), test.says)
 				w.WriteHeader(test.status)
 			}})
 			first, second := b.get(page), b.get(page)

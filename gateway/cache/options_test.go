@@ -5,7 +5,6 @@ import (
 	"io"
 	"log"
 	"math"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
@@ -17,6 +16,7 @@ import (
 
 	"github.com/banyanhq/banyan"
 	"github.com/banyanhq/banyan/gateway/cache"
+	"github.com/banyanhq/banyan/internal/gatetest"
 )
 
 func TestOptionsAreChecked(t *testing.T) {
@@ -88,9 +88,7 @@ func TestCacheStatus(t *testing.T) {
 // front is a real server with the cache before a reverse proxy to a backend.
 func front(t *testing.T, backend http.HandlerFunc) (*httptest.Server, *cache.Cache) {
 	t.Helper()
-	back := httptest.NewServer(backend)
-	t.Cleanup(back.Close)
-	target, err := url.Parse(back.URL)
+	target, err := url.Parse(gatetest.Behind(t, backend))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -196,11 +194,7 @@ func checkEvents(t *testing.T, client *http.Client, url string, more chan struct
 
 func checkUpgrade(t *testing.T, addr string) {
 	t.Helper()
-	conn, err := net.Dial("tcp", addr)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
+	conn := gatetest.Dial(t, addr)
 	_, _ = io.WriteString(conn, "GET /upgrade HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n")
 	answer, _ := io.ReadAll(conn) // ends when the backend closes
 	if !strings.HasPrefix(string(answer), "HTTP/1.1 101") || !strings.HasSuffix(string(answer), "hello") {

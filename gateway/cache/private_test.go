@@ -5,12 +5,13 @@ import (
 	"testing"
 
 	"github.com/banyanhq/banyan/gateway/cache"
+	"github.com/banyanhq/banyan/internal/gatetest"
 )
 
 // whoAmI answers with what the request says of its sender.
 func whoAmI(lines ...string) *origin {
 	return &origin{serve: func(w http.ResponseWriter, r *http.Request, _ int) {
-		setHeaders(w.Header(), lines)
+		gatetest.Add(w.Header(), lines)
 		_, _ = w.Write([]byte("for " + r.Header.Get("Authorization") + r.Header.Get("Cookie")))
 	}}
 }

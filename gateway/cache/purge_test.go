@@ -15,12 +15,13 @@ import (
 
 	"github.com/banyanhq/banyan"
 	"github.com/banyanhq/banyan/gateway/cache"
+	"github.com/banyanhq/banyan/internal/gatetest"
 )
 
 // tagged gives each path the tags of its query.
 func tagged(lines ...string) *origin {
 	return &origin{serve: func(w http.ResponseWriter, r *http.Request, call int) {
-		setHeaders(w.Header(), lines)
+		gatetest.Add(w.Header(), lines)
 		w.Header().Add("Cache-Control", "max-age=600")
 		w.Header()["Surrogate-Key"] = []string{r.URL.Query().Get("tags")}
 		w.Header()["Cache-Tag"] = []string{"all, every one"}
@@ -210,7 +211,7 @@ func TestInvalidation(t *testing.T) {
 			o := &origin{serve: func(w http.ResponseWriter, r *http.Request, call int) {
 				w.Header().Set("Cache-Control", "max-age=60")
 				if r.Method != "GET" {
-					setHeaders(w.Header(), test.says)
+					gatetest.Add(w.Header(), test.says)
 					w.WriteHeader(test.status)
 				}
 				_, _ = io.WriteString(w, number(call))

@@ -3,11 +3,11 @@ package cache_test
 import (
 	"net/http"
 	"net/http/httptest"
-	"strings"
 	"sync"
 	"testing"
 
 	"github.com/banyanhq/banyan/gateway/cache"
+	"github.com/banyanhq/banyan/internal/gatetest"
 )
 
 // origin is a handler that counts its calls.
@@ -35,7 +35,7 @@ func (o *origin) count() int {
 // given as "Name: value".
 func answering(status int, lines ...string) *origin {
 	return &origin{serve: func(w http.ResponseWriter, _ *http.Request, call int) {
-		setHeaders(w.Header(), lines)
+		gatetest.Add(w.Header(), lines)
 		w.WriteHeader(status)
 		_, _ = w.Write([]byte(number(call)))
 	}}
@@ -43,13 +43,6 @@ func answering(status int, lines ...string) *origin {
 
 func number(n int) string {
 	return string(rune('0'+n/100%10)) + string(rune('0'+n/10%10)) + string(rune('0'+n%10))
-}
-
-func setHeaders(h http.Header, lines []string) {
-	for _, line := range lines {
-		name, value, _ := strings.Cut(line, ": ")
-		h.Add(name, value)
-	}
 }
 
 // bed is a cache, a route and what was told about them.
@@ -105,17 +98,10 @@ func (b *bed) status() cache.Status {
 }
 
 func request(method, target string, lines ...string) *http.Request {
-	r := httptest.NewRequest(method, target, nil)
-	r.Body = http.NoBody
-	setHeaders(r.Header, lines)
-	return r
+	return gatetest.Request(method, target, "", lines...)
 }
 
-func (b *bed) do(r *http.Request) *httptest.ResponseRecorder {
-	w := httptest.NewRecorder()
-	b.handler.ServeHTTP(w, r)
-	return w
-}
+func (b *bed) do(r *http.Request) *httptest.ResponseRecorder { return gatetest.Do(b.handler, r) }
 
 func (b *bed) get(target string, lines ...string) *httptest.ResponseRecorder {
 	return b.do(request(http.MethodGet, target, lines...))

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/banyanhq/banyan/gateway/cache"
+	"github.com/banyanhq/banyan/internal/gatetest"
 )
 
 // stages answers each call in its own way: a status and headers, then the
@@ -16,7 +17,7 @@ import (
 func stages(list ...[]string) *origin {
 	return &origin{serve: func(w http.ResponseWriter, r *http.Request, call int) {
 		lines := list[min(call, len(list))-1]
-		setHeaders(w.Header(), lines[1:])
+		gatetest.Add(w.Header(), lines[1:])
 		switch lines[0] {
 		case "200":
 			_, _ = io.WriteString(w, number(call))

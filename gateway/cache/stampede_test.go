@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/banyanhq/banyan/gateway/cache"
+	"github.com/banyanhq/banyan/internal/gatetest"
 )
 
 // crowd sends n requests at once and returns the answers when all have one.
@@ -118,7 +119,7 @@ func TestStampedeWithVary(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		o := slowly(&origin{serve: func(w http.ResponseWriter, r *http.Request, _ int) {
-			setHeaders(w.Header(), []string{"Cache-Control: max-age=60", "Vary: Accept-Language"})
+			gatetest.Add(w.Header(), []string{"Cache-Control: max-age=60", "Vary: Accept-Language"})
 			_, _ = io.WriteString(w, r.Header.Get("Accept-Language"))
 		}})
 		b := setup(t, nil, nil, o)

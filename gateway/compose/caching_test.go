@@ -50,11 +50,11 @@ func TestCacheControl(t *testing.T) {
 		{"Cache-Control: max-age=99999999999999999999", "Cache-Control: max-age=2147483648", "", "max-age=2147483648"},
 	} {
 		h, _ := build(t, &compose.Config{Parts: parts{"a": {To: "a", Get: "/a"}, "b": {To: "a", Get: "/b"}}}, services{"a/a": c.a + "\n\n1", "a/b": c.b + "\n\n2"}.upstream)
-		var header []string
+		var lines []string
 		if c.client != "" {
-			header = []string{c.client, "x"}
+			lines = []string{c.client + ": x"}
 		}
-		w := get(h, "/home", header...)
+		w := get(h, "/home", lines...)
 		if got := w.Header().Get("Cache-Control"); w.Code != 200 || got != c.want {
 			t.Errorf("%q and %q, %s: %d %q, want %q", c.a, c.b, c.client, w.Code, got, c.want)
 		}

@@ -14,6 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/banyanhq/banyan/gateway/compose"
+	"github.com/banyanhq/banyan/internal/gatetest"
 )
 
 // services answer by "NAME/PATH?QUERY" of what arrives, without a network.
@@ -36,10 +37,7 @@ func (s services) upstream(name string) http.RoundTripper {
 func answer(w http.ResponseWriter, text string) {
 	if head, body, ok := strings.Cut(text, "\n\n"); ok {
 		text = body
-		for line := range strings.SplitSeq(head, "\n") {
-			name, value, _ := strings.Cut(line, ": ")
-			w.Header().Add(name, value)
-		}
+		gatetest.Add(w.Header(), strings.Split(head, "\n"))
 	}
 	var status int
 	if n, _ := fmt.Sscanf(text, "status %d", &status); n == 1 {
@@ -53,8 +51,7 @@ func answer(w http.ResponseWriter, text string) {
 type inMemory struct{ handler http.Handler }
 
 func (m inMemory) RoundTrip(r *http.Request) (*http.Response, error) {
-	w := httptest.NewRecorder()
-	m.handler.ServeHTTP(w, r)
+	w := gatetest.Do(m.handler, r)
 	if err := r.Context().Err(); err != nil {
 		return nil, err
 	}
@@ -79,16 +76,12 @@ func (s toServer) RoundTrip(r *http.Request) (*http.Response, error) {
 // server starts one, and returns its RoundTripper.
 func server(t testing.TB, h http.HandlerFunc) toServer {
 	t.Helper()
-	s := httptest.NewServer(h)
-	next := &http.Transport{MaxIdleConnsPerHost: 16}
-	t.Cleanup(func() {
-		next.CloseIdleConnections()
-		s.Close()
-	})
-	base, err := url.Parse(s.URL)
+	base, err := url.Parse(gatetest.Behind(t, h))
 	if err != nil {
 		t.Fatal(err)
 	}
+	next := &http.Transport{MaxIdleConnsPerHost: 16}
+	t.Cleanup(next.CloseIdleConnections)
 	return toServer{base, next}
 }
 
@@ -124,15 +117,8 @@ func build(t testing.TB, c *compose.Config, upstream func(string) http.RoundTrip
 	return mux, &f
 }
 
-// get asks a handler.
-func get(h http.Handler, target string, header ...string) *httptest.ResponseRecorder {
-	r := httptest.NewRequest(http.MethodGet, target, nil)
-	for i := 0; i < len(header); i += 2 {
-		r.Header.Add(header[i], header[i+1])
-	}
-	w := httptest.NewRecorder()
-	h.ServeHTTP(w, r)
-	return w
+func get(h http.Handler, target string, lines ...string) *httptest.ResponseRecorder {
+	return gatetest.Ask(h, http.MethodGet, target, lines...)
 }
 
 // ask builds and asks, and compares the body.

@@ -209,7 +209,7 @@ func TestNothingIsSharedBetweenRequests(t *testing.T) {
 		for i := range users {
 			go func() {
 				who := fmt.Sprintf("user-%d", i)
-				got := get(h, "/home", "Authorization", who).Body.String()
+				got := get(h, "/home", "Authorization: "+who).Body.String()
 				if want := fmt.Sprintf(`{"l":[%q,%q],"me":%q}`, who, who, who); got != want {
 					ended <- "got " + got + ", want " + want
 					return

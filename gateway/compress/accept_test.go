@@ -8,13 +8,14 @@ import (
 	"github.com/klauspost/compress/zstd"
 
 	"github.com/banyanhq/banyan/gateway/compress"
+	"github.com/banyanhq/banyan/internal/gatetest"
 )
 
 var long = strings.Repeat("all work and no play ", 100)
 
 func TestAcceptEncoding(t *testing.T) {
 	t.Parallel()
-	h := wrap(t, nil, page(long, "Content-Type: text/plain"))
+	h := wrap(t, nil, gatetest.Page(0, long, "Content-Type: text/plain"))
 	for _, c := range []struct{ name, accept, want string }{
 		{"§12.5.3 empty: identity", "", ""},
 		{"one", "gzip", "gzip"},
@@ -66,7 +67,7 @@ func TestAcceptEncoding(t *testing.T) {
 
 func TestIdentityRefused(t *testing.T) {
 	t.Parallel()
-	h := wrap(t, nil, page("short", "Content-Type: image/png"))
+	h := wrap(t, nil, gatetest.Page(0, "short", "Content-Type: image/png"))
 	for accept, want := range map[string]string{"gzip, identity;q=0": "gzip", "gzip, *;q=0": "gzip", "gzip, *;q=0, identity;q=0.1": "", "br, identity;q=0": ""} {
 		w := ask(h, http.MethodGet, "Accept-Encoding: "+accept)
 		if got := w.Header().Get("Content-Encoding"); got != want {
@@ -81,7 +82,7 @@ func TestIdentityRefused(t *testing.T) {
 func TestOrderOfEncodings(t *testing.T) {
 	t.Parallel()
 	for _, list := range [][]string{{"gzip", "zstd"}, {"zstd", "gzip"}, {"gzip"}} {
-		h := wrap(t, &compress.Config{Encodings: list}, page(long, "Content-Type: text/plain"))
+		h := wrap(t, &compress.Config{Encodings: list}, gatetest.Page(0, long, "Content-Type: text/plain"))
 		if got := ask(h, http.MethodGet, "Accept-Encoding: zstd, gzip").Header().Get("Content-Encoding"); got != list[0] {
 			t.Errorf("%v: got %q", list, got)
 		}
@@ -92,7 +93,7 @@ func TestOrderOfEncodings(t *testing.T) {
 func TestWindow(t *testing.T) {
 	t.Parallel()
 	for _, level := range []string{"fast", "default", "best"} {
-		h := wrap(t, &compress.Config{Level: level}, page(strings.Repeat(long, 2000), "Content-Type: text/plain"))
+		h := wrap(t, &compress.Config{Level: level}, gatetest.Page(0, strings.Repeat(long, 2000), "Content-Type: text/plain"))
 		w := ask(h, http.MethodGet, "Accept-Encoding: zstd")
 		r, err := zstd.NewReader(w.Body, zstd.WithDecoderMaxWindow(1<<20), zstd.WithDecoderConcurrency(1))
 		if err != nil {
@@ -113,7 +114,7 @@ func FuzzAcceptEncoding(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	h := p.Handler(page(long, "Content-Type: text/plain"))
+	h := p.Handler(gatetest.Page(0, long, "Content-Type: text/plain"))
 	f.Fuzz(func(t *testing.T, accept string) {
 		w := ask(h, http.MethodGet, "Accept-Encoding: "+accept)
 		encoding := w.Header().Get("Content-Encoding")

@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/banyanhq/banyan/gateway/compress"
+	"github.com/banyanhq/banyan/internal/gatetest"
 )
 
 func TestWhatIsCompressed(t *testing.T) {
@@ -58,7 +59,7 @@ func TestWhatIsCompressed(t *testing.T) {
 			if c.request != "" {
 				lines = append(lines, c.request)
 			}
-			w := ask(wrap(t, nil, page(body, c.lines...)), http.MethodGet, lines...)
+			w := ask(wrap(t, nil, gatetest.Page(0, body, c.lines...)), http.MethodGet, lines...)
 			if got := w.Header().Get("Content-Encoding") == "gzip"; got != c.want {
 				t.Errorf("compressed %v, want %v", got, c.want)
 			}
@@ -94,7 +95,7 @@ func TestStatusesWithoutBody(t *testing.T) {
 // A compressed answer says nothing about the bytes that it was made of.
 func TestFieldsOfACompressedAnswer(t *testing.T) {
 	t.Parallel()
-	h := wrap(t, nil, page(long, "Content-Type: text/plain", "Content-Length: "+strconv.Itoa(len(long)), "Accept-Ranges: bytes", "ETag: \"v1\"",
+	h := wrap(t, nil, gatetest.Page(0, long, "Content-Type: text/plain", "Content-Length: "+strconv.Itoa(len(long)), "Accept-Ranges: bytes", "ETag: \"v1\"",
 		"Content-MD5: x", "Digest: x", "Content-Digest: x", "Repr-Digest: x", "Vary: Origin", "Last-Modified: Mon, 02 Jan 2006 15:04:05 GMT"))
 	w := ask(h, http.MethodGet, "Accept-Encoding: gzip")
 	want := http.Header{
@@ -113,7 +114,7 @@ func TestFieldsOfACompressedAnswer(t *testing.T) {
 func TestVaryIsNotRepeated(t *testing.T) {
 	t.Parallel()
 	for _, vary := range []string{"accept-encoding", "Origin, Accept-Encoding", "*"} {
-		w := ask(wrap(t, nil, page(long, "Content-Type: text/plain", "Vary: "+vary)), http.MethodGet, "Accept-Encoding: gzip")
+		w := ask(wrap(t, nil, gatetest.Page(0, long, "Content-Type: text/plain", "Vary: "+vary)), http.MethodGet, "Accept-Encoding: gzip")
 		if got := w.Header().Values("Vary"); len(got) != 1 || got[0] != vary {
 			t.Errorf("%q became %q", vary, got)
 		}
@@ -151,8 +152,8 @@ func TestRevalidation(t *testing.T) {
 
 func TestSkipCookies(t *testing.T) {
 	t.Parallel()
-	plain := page(long, "Content-Type: text/plain")
-	setting := page(long, "Content-Type: text/plain", "Set-Cookie: a=b")
+	plain := gatetest.Page(0, long, "Content-Type: text/plain")
+	setting := gatetest.Page(0, long, "Content-Type: text/plain", "Set-Cookie: a=b")
 	for _, c := range []struct {
 		name   string
 		skip   bool
@@ -180,7 +181,7 @@ func TestTypes(t *testing.T) {
 	t.Parallel()
 	c := &compress.Config{Types: []string{"text/event-stream", "image/*", "*+JSON"}}
 	for kind, want := range map[string]bool{"text/event-stream": true, "image/png": true, "application/hal+json": true, "text/plain": false, "application/json": false} {
-		w := ask(wrap(t, c, page(long, "Content-Type: "+kind)), http.MethodGet, "Accept-Encoding: gzip")
+		w := ask(wrap(t, c, gatetest.Page(0, long, "Content-Type: "+kind)), http.MethodGet, "Accept-Encoding: gzip")
 		if got := w.Header().Get("Content-Encoding") != ""; got != want {
 			t.Errorf("%s: compressed %v, want %v", kind, got, want)
 		}
@@ -229,7 +230,7 @@ func TestPanicAddsNoEnd(t *testing.T) {
 		t.Errorf("%d bytes were written after the panic", n)
 	}
 	// The encoder is used again and must not remember.
-	if got := decode(t, "gzip", ask(wrap(t, nil, page(long, "Content-Type: text/plain")), http.MethodGet, "Accept-Encoding: gzip").Body); got != long {
+	if got := decode(t, "gzip", ask(wrap(t, nil, gatetest.Page(0, long, "Content-Type: text/plain")), http.MethodGet, "Accept-Encoding: gzip").Body); got != long {
 		t.Error("the next answer is damaged")
 	}
 }

@@ -6,11 +6,12 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"net/http/httptest"
 	"net/url"
+	"strings"
 	"testing"
 
 	"github.com/banyanhq/banyan/gateway/compress"
+	"github.com/banyanhq/banyan/internal/gatetest"
 	"github.com/banyanhq/banyan/internal/http1"
 )
 
@@ -47,7 +48,7 @@ func forwarding(t *testing.T, address string) http.Handler {
 func TestAsInTheGateway(t *testing.T) {
 	t.Parallel()
 	read := make(chan string)
-	behind := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	behind := gatetest.Behind(t, func(w http.ResponseWriter, r *http.Request) {
 		if r.Method == http.MethodPost {
 			_, _ = io.Copy(io.Discard, r.Body)
 			return
@@ -61,13 +62,12 @@ func TestAsInTheGateway(t *testing.T) {
 				t.Errorf("got %q, want %q", got, line)
 			}
 		}
-	}))
-	t.Cleanup(behind.Close)
+	})
 	bomb := zeros(t, "gzip", 16<<20)
-	h := wrap(t, &compress.Config{Requests: &compress.Requests{Decompress: true}}, forwarding(t, behind.Listener.Addr().String()))
-	each(t, h, func(t *testing.T, address string) {
+	h := wrap(t, &compress.Config{Requests: &compress.Requests{Decompress: true}}, forwarding(t, strings.TrimPrefix(behind, "http://")))
+	gatetest.Each(t, h, func(t *testing.T, address string) {
 		for _, encoding := range []string{"gzip", "zstd"} {
-			resp := fetch(t, http.MethodGet, address, nil, "Accept-Encoding: "+encoding)
+			resp := gatetest.Fetch(t, gatetest.To(t, http.MethodGet, address, nil, "Accept-Encoding: "+encoding))
 			if got := resp.Header.Get("Content-Encoding"); got != encoding {
 				t.Fatalf("encoding %q", got)
 			}
@@ -83,7 +83,7 @@ func TestAsInTheGateway(t *testing.T) {
 				t.Errorf("at the end: %v", err)
 			}
 		}
-		if resp := fetch(t, http.MethodPost, address, bytes.NewReader(bomb), "Content-Encoding: gzip"); resp.StatusCode != http.StatusRequestEntityTooLarge {
+		if resp := gatetest.Fetch(t, gatetest.To(t, http.MethodPost, address, bytes.NewReader(bomb), "Content-Encoding: gzip")); resp.StatusCode != http.StatusRequestEntityTooLarge {
 			t.Errorf("bomb: %d", resp.StatusCode)
 		}
 	})

@@ -18,6 +18,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/banyanhq/banyan/gateway/compress"
+	"github.com/banyanhq/banyan/internal/gatetest"
 	"github.com/banyanhq/banyan/internal/http1"
 )
 
@@ -36,10 +37,8 @@ func echo() http.Handler {
 func send(h http.Handler, body []byte, lines ...string) *httptest.ResponseRecorder {
 	r := httptest.NewRequest(http.MethodPost, "http://shop.example/", bytes.NewReader(body))
 	r.Header.Set("Content-Length", fmt.Sprint(len(body)))
-	setHeaders(r.Header, lines)
-	w := httptest.NewRecorder()
-	h.ServeHTTP(w, r)
-	return w
+	gatetest.Add(r.Header, lines)
+	return gatetest.Do(h, r)
 }
 
 // G17, and G18's nested encodings.
@@ -233,9 +232,7 @@ func encodeWide(t *testing.T, window int) []byte {
 // nevertheless, over real connections.
 func TestBombThroughAProxy(t *testing.T) {
 	t.Parallel()
-	behind := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { _, _ = io.Copy(io.Discard, r.Body) }))
-	t.Cleanup(behind.Close)
-	target, err := url.Parse(behind.URL)
+	target, err := url.Parse(gatetest.Behind(t, func(_ http.ResponseWriter, r *http.Request) { _, _ = io.Copy(io.Discard, r.Body) }))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -243,12 +240,12 @@ func TestBombThroughAProxy(t *testing.T) {
 	t.Cleanup(tr.CloseIdleConnections)
 	proxy := &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(target) }, Transport: tr, ErrorHandler: func(w http.ResponseWriter, _ *http.Request, _ error) { w.WriteHeader(http.StatusBadGateway) }}
 	bomb, small := zeros(t, "zstd", 16<<20), encode(t, "zstd", []byte(long))
-	each(t, wrap(t, &compress.Config{Requests: &compress.Requests{Decompress: true}}, proxy), func(t *testing.T, address string) {
-		resp := fetch(t, http.MethodPost, address, bytes.NewReader(bomb), "Content-Encoding: zstd")
+	gatetest.Each(t, wrap(t, &compress.Config{Requests: &compress.Requests{Decompress: true}}, proxy), func(t *testing.T, address string) {
+		resp := gatetest.Fetch(t, gatetest.To(t, http.MethodPost, address, bytes.NewReader(bomb), "Content-Encoding: zstd"))
 		if resp.StatusCode != http.StatusRequestEntityTooLarge || !resp.Close {
 			t.Errorf("bomb: %d, close %v", resp.StatusCode, resp.Close)
 		}
-		if resp := fetch(t, http.MethodPost, address, bytes.NewReader(small), "Content-Encoding: zstd"); resp.StatusCode != http.StatusOK {
+		if resp := gatetest.Fetch(t, gatetest.To(t, http.MethodPost, address, bytes.NewReader(small), "Content-Encoding: zstd")); resp.StatusCode != http.StatusOK {
 			t.Errorf("small: %d", resp.StatusCode)
 		}
 	})

@@ -6,11 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/http/httptest"
-	"net/http/httptrace"
-	"net/textproto"
 	"strings"
 	"testing"
 	"time"
@@ -19,6 +16,7 @@ import (
 
 	"github.com/banyanhq/banyan"
 	"github.com/banyanhq/banyan/gateway/compress"
+	"github.com/banyanhq/banyan/internal/gatetest"
 	"github.com/banyanhq/banyan/internal/http1"
 )
 
@@ -113,8 +111,8 @@ func testFlushed(t *testing.T, way, encoding string) {
 			}
 		}
 	}))
-	each(t, h, func(t *testing.T, address string) {
-		resp := fetch(t, http.MethodGet, address, nil, "Accept-Encoding: "+encoding)
+	gatetest.Each(t, h, func(t *testing.T, address string) {
+		resp := gatetest.Fetch(t, gatetest.To(t, http.MethodGet, address, nil, "Accept-Encoding: "+encoding))
 		if got := resp.Header.Get("Content-Encoding"); got != encoding {
 			t.Fatalf("encoding %q", got)
 		}
@@ -153,24 +151,9 @@ func TestTrailersAndInformationalAnswers(t *testing.T) {
 					h.Set(http.TrailerPrefix+"X-Sum", "42")
 				}
 			}))
-			each(t, h, func(t *testing.T, address string) {
-				hints := 0
-				trace := &httptrace.ClientTrace{Got1xxResponse: func(code int, h textproto.MIMEHeader) error {
-					if code == http.StatusEarlyHints && h.Get("Link") != "" {
-						hints++
-					}
-					return nil
-				}}
-				r, err := http.NewRequestWithContext(httptrace.WithClientTrace(t.Context(), trace), http.MethodGet, "http://"+address, nil)
-				if err != nil {
-					t.Fatal(err)
-				}
-				r.Header.Set("Accept-Encoding", "gzip")
-				resp, err := client(t).Do(r)
-				if err != nil {
-					t.Fatal(err)
-				}
-				defer resp.Body.Close()
+			gatetest.Each(t, h, func(t *testing.T, address string) {
+				var hints []http.Header
+				resp := gatetest.Fetch(t, gatetest.Hints(gatetest.To(t, http.MethodGet, address, nil, "Accept-Encoding: gzip"), &hints))
 				if got := decode(t, resp.Header.Get("Content-Encoding"), resp.Body); got != body {
 					t.Errorf("body of %d bytes, want %d", len(got), len(body))
 				}
@@ -180,8 +163,8 @@ func TestTrailersAndInformationalAnswers(t *testing.T) {
 				if got := resp.Trailer.Get("X-Sum"); got != "42" && sent {
 					t.Errorf("trailer %q, announced %v, %d bytes", got, announced, len(body))
 				}
-				if hints != 1 || resp.Header.Get("Link") != "" {
-					t.Errorf("%d early hints; Link %q", hints, resp.Header.Get("Link"))
+				if len(hints) != 1 || hints[0].Get("Link") == "" || resp.Header.Get("Link") != "" {
+					t.Errorf("early hints %v; Link %q", hints, resp.Header.Get("Link"))
 				}
 			})
 		}
@@ -191,32 +174,8 @@ func TestTrailersAndInformationalAnswers(t *testing.T) {
 // A WebSocket goes through on the raw connection.
 func TestHijack(t *testing.T) {
 	t.Parallel()
-	h := wrap(t, &compress.Config{Requests: &compress.Requests{}}, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		conn, rw, err := http.NewResponseController(w).Hijack()
-		if err != nil {
-			t.Error(err)
-			return
-		}
-		defer conn.Close()
-		_, _ = io.WriteString(conn, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
-		line, _ := rw.ReadString('\n')
-		_, _ = io.WriteString(conn, "echo "+line)
-	}))
-	each(t, h, func(t *testing.T, address string) {
-		conn, err := net.Dial("tcp", address)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer conn.Close()
-		fmt.Fprint(conn, "GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nAccept-Encoding: gzip\r\n\r\n")
-		in := bufio.NewReader(conn)
-		resp, err := http.ReadResponse(in, nil)
-		if err != nil || resp.StatusCode != http.StatusSwitchingProtocols {
-			t.Fatalf("%v %v", resp, err)
-		}
-		fmt.Fprint(conn, "hello\n")
-		if all, err := io.ReadAll(in); err != nil || string(all) != "echo hello\n" {
-			t.Errorf("got %q, %v", all, err)
-		}
+	h := wrap(t, &compress.Config{Requests: &compress.Requests{}}, gatetest.Switching(t))
+	gatetest.Each(t, h, func(t *testing.T, address string) {
+		gatetest.Switched(t, gatetest.Dial(t, address), "Accept-Encoding: gzip")
 	})
 }

@@ -6,11 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/http/httptest"
-	"net/http/httptrace"
-	"net/textproto"
 	"strconv"
 	"strings"
 	"testing"
@@ -18,6 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/banyanhq/banyan/gateway/transform"
+	"github.com/banyanhq/banyan/internal/gatetest"
 	"github.com/banyanhq/banyan/internal/http1"
 )
 
@@ -57,7 +55,7 @@ func TestUneditableAnswers(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			lines := append([]string{"ETag: \"v1\"", "Last-Modified: yesterday", "X-Kept: 1"}, c.lines...)
-			w := get(wrap(t, transform.Config{Response: transform.Response{JSON: ptr(hides())}}, page(c.status, c.body, lines...)))
+			w := get(wrap(t, transform.Config{Response: transform.Response{JSON: ptr(hides())}}, gatetest.Page(c.status, c.body, lines...)))
 			if w.Code != c.want || strings.Contains(w.Body.String(), "hunter2") || w.Header().Get("X-Kept") != "1" || w.Header().Get("Location") != "" && c.want != 302 {
 				t.Errorf("%d %s %v", w.Code, w.Body, w.Header())
 			}
@@ -69,7 +67,7 @@ func TestUneditableAnswers(t *testing.T) {
 					t.Errorf("%s: %q is of the body that is hidden", name, w.Header().Get(name))
 				}
 			}
-			if w = get(wrap(t, transform.Config{Response: transform.Response{JSON: &pass}}, page(c.status, c.body, lines...))); w.Code != c.status || w.Body.String() != c.body {
+			if w = get(wrap(t, transform.Config{Response: transform.Response{JSON: &pass}}, gatetest.Page(c.status, c.body, lines...))); w.Code != c.status || w.Body.String() != c.body {
 				t.Errorf("rules that hide nothing let it pass; it became %d %s", w.Code, w.Body)
 			}
 		})
@@ -95,7 +93,7 @@ func TestPanics(t *testing.T) {
 				if value != nil {
 					panic(value)
 				}
-			})).ServeHTTP(w, request(http.MethodGet, "/", ""))
+			})).ServeHTTP(w, gatetest.Request(http.MethodGet, "/", ""))
 			return w
 		}()
 		if want := map[bool]any{true: "bug"}[value == "bug"]; got != want {
@@ -115,15 +113,15 @@ func TestErrorsInJSON(t *testing.T) {
 	t.Parallel()
 	rules := transform.JSON{Select: []string{"/id"}, Remove: []string{"/password"}}
 	problem := `{"title":"no","password":"hunter2"}`
-	w := get(wrap(t, transform.Config{Response: transform.Response{JSON: &rules}}, page(404, problem, "Content-Type: application/problem+json; charset=utf-8")))
+	w := get(wrap(t, transform.Config{Response: transform.Response{JSON: &rules}}, gatetest.Page(404, problem, "Content-Type: application/problem+json; charset=utf-8")))
 	if w.Code != 404 || w.Body.String() != `{"title":"no"}` {
 		t.Errorf("%d %s", w.Code, w.Body)
 	}
-	w = get(wrap(t, transform.Config{Response: transform.Response{JSON: &rules}}, page(404, problem, "Content-Type: application/json")))
+	w = get(wrap(t, transform.Config{Response: transform.Response{JSON: &rules}}, gatetest.Page(404, problem, "Content-Type: application/json")))
 	if w.Code != 404 || w.Body.String() != `{}` {
 		t.Errorf("%d %s", w.Code, w.Body)
 	}
-	w = get(wrap(t, transform.Config{Response: transform.Response{JSON: &rules}}, page(200, problem, "Content-Type: application/problem+json")))
+	w = get(wrap(t, transform.Config{Response: transform.Response{JSON: &rules}}, gatetest.Page(200, problem, "Content-Type: application/problem+json")))
 	if w.Code != 200 || w.Body.String() != `{}` {
 		t.Errorf("an answer of 200 is no problem: %d %s", w.Code, w.Body)
 	}
@@ -143,7 +141,7 @@ func TestFieldsOfAnEditedAnswer(t *testing.T) {
 		t.Errorf("the tag is %s", tag)
 	}
 	delete(want, "Content-Length")
-	head := do(h, request(http.MethodHead, "/", ""))
+	head := gatetest.Ask(h, http.MethodHead, "/")
 	if diff := cmp.Diff(want, head.Header()); diff != "" {
 		t.Errorf("HEAD (-want +got):\n%s", diff)
 	}
@@ -187,7 +185,7 @@ func TestWhatTheServerIsAsked(t *testing.T) {
 	} {
 		var got http.Header
 		h := wrap(t, transform.Config{Response: transform.Response{JSON: ptr(hides())}}, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { got = r.Header }))
-		do(h, request(c.method, "/", "", c.lines...))
+		gatetest.Do(h, gatetest.Request(c.method, "/", "", c.lines...))
 		c.want["Accept-Encoding"] = []string{"identity"}
 		if diff := cmp.Diff(c.want, got); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", c.name, diff)
@@ -225,11 +223,11 @@ func TestRequestBodies(t *testing.T) {
 			t.Parallel()
 			for i, want := range []string{c.want, c.wantLoose} {
 				h := []http.Handler{strict, loose}[i]
-				r := request(http.MethodPost, "/", c.body, c.lines...)
+				r := gatetest.Request(http.MethodPost, "/", c.body, c.lines...)
 				if c.unknown {
 					r.ContentLength = -1
 				}
-				w := do(h, r)
+				w := gatetest.Do(h, r)
 				switch {
 				case want == "" && (w.Code != c.status || w.Header().Get("Content-Type") != "application/problem+json"):
 					t.Errorf("%d %s, want %d", w.Code, w.Body, c.status)
@@ -243,17 +241,17 @@ func TestRequestBodies(t *testing.T) {
 		})
 	}
 	both := wrap(t, transform.Config{Request: transform.Request{JSON: ptr(hides()), Headers: transform.Fields{Set: map[string]string{"Content-Type": "text/plain"}}}}, echo)
-	if w := do(both, request(http.MethodPost, "/", secret, isJSON)); w.Body.String() != `8 ["8"] [] {"id":1} <nil>` {
+	if w := gatetest.Do(both, gatetest.Request(http.MethodPost, "/", secret, isJSON)); w.Body.String() != `8 ["8"] [] {"id":1} <nil>` {
 		t.Errorf("with another type for the server: %d %s", w.Code, w.Body)
 	}
-	r := request(http.MethodPost, "/", secret, isJSON)
+	r := gatetest.Request(http.MethodPost, "/", secret, isJSON)
 	r.Body = io.NopCloser(io.MultiReader(strings.NewReader("{"), failing{}))
-	if w := do(strict, r); w.Code != http.StatusBadRequest {
+	if w := gatetest.Do(strict, r); w.Code != http.StatusBadRequest {
 		t.Errorf("a broken connection: %d %s", w.Code, w.Body)
 	}
-	r = request(http.MethodPost, "/", secret, isJSON)
+	r = gatetest.Request(http.MethodPost, "/", secret, isJSON)
 	r.Body = http.MaxBytesReader(nil, r.Body, 5)
-	if w := do(strict, r); w.Code != http.StatusRequestEntityTooLarge {
+	if w := gatetest.Do(strict, r); w.Code != http.StatusRequestEntityTooLarge {
 		t.Errorf("a limit above: %d %s", w.Code, w.Body)
 	}
 }
@@ -305,19 +303,12 @@ func TestOverTheWire(t *testing.T) {
 		stopped <- r.Context().Err()
 	})
 	rules := transform.Config{Response: transform.Response{JSON: ptr(hides()), Headers: transform.Fields{Remove: []string{"X-Debug"}}}}
-	each(t, wrap(t, rules, mux), func(t *testing.T, address string) {
-		hints := 0
-		trace := &httptrace.ClientTrace{Got1xxResponse: func(_ int, h textproto.MIMEHeader) error {
-			if h.Get("Link") != "" && h.Get("X-Debug") == "" {
-				hints++
-			}
-			return nil
-		}}
-		r := newRequest(t, http.MethodGet, address, "")
-		r = r.WithContext(httptrace.WithClientTrace(r.Context(), trace))
+	gatetest.Each(t, wrap(t, rules, mux), func(t *testing.T, address string) {
+		var hints []http.Header
+		r := gatetest.Hints(gatetest.To(t, http.MethodGet, address, nil), &hints)
 		for path, want := range map[string]int{"/edited": 200, "/copied": 200, "/gives-up": 502, "/goes-on": 502} {
 			r.URL.Path = path
-			resp := fetch(t, r)
+			resp := gatetest.Fetch(t, r)
 			body, err := io.ReadAll(resp.Body)
 			if err != nil || resp.StatusCode != want || bytes.Contains(body, []byte("hunter2")) || want == 200 && string(body) != `{"id":1}` {
 				t.Errorf("%s: %d %s %v", path, resp.StatusCode, body, err)
@@ -326,8 +317,8 @@ func TestOverTheWire(t *testing.T) {
 				t.Errorf("header %v, trailer %v", resp.Header, resp.Trailer)
 			}
 		}
-		if hints != 1 {
-			t.Errorf("%d early hints", hints)
+		if len(hints) != 1 || hints[0].Get("Link") == "" || hints[0].Get("X-Debug") != "" {
+			t.Errorf("early hints %v", hints)
 		}
 		if err := <-stopped; err == nil {
 			t.Error("the handler's context did not end")
@@ -362,8 +353,8 @@ func TestStreams(t *testing.T) {
 			_ = http.NewResponseController(w).Flush()
 			<-read
 		}))
-		each(t, h, func(t *testing.T, address string) {
-			in := bufio.NewReader(fetch(t, newRequest(t, http.MethodGet, address, "")).Body)
+		gatetest.Each(t, h, func(t *testing.T, address string) {
+			in := bufio.NewReader(gatetest.Fetch(t, gatetest.To(t, http.MethodGet, address, nil)).Body)
 			for range 4 {
 				line, err := in.ReadString('\n')
 				if err != nil {
@@ -377,32 +368,8 @@ func TestStreams(t *testing.T) {
 
 func TestHijack(t *testing.T) {
 	t.Parallel()
-	h := wrap(t, transform.Config{Response: transform.Response{JSON: ptr(hides())}}, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		conn, rw, err := http.NewResponseController(w).Hijack()
-		if err != nil {
-			t.Error(err)
-			return
-		}
-		defer conn.Close()
-		_, _ = io.WriteString(conn, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
-		line, _ := rw.ReadString('\n')
-		_, _ = io.WriteString(conn, "echo "+line)
-	}))
-	each(t, h, func(t *testing.T, address string) {
-		conn, err := net.Dial("tcp", address)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer conn.Close()
-		fmt.Fprint(conn, "GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
-		in := bufio.NewReader(conn)
-		resp, err := http.ReadResponse(in, nil)
-		if err != nil || resp.StatusCode != http.StatusSwitchingProtocols {
-			t.Fatalf("%v %v", resp, err)
-		}
-		fmt.Fprint(conn, "hello\n")
-		if all, err := io.ReadAll(in); err != nil || string(all) != "echo hello\n" {
-			t.Errorf("got %q, %v", all, err)
-		}
+	h := wrap(t, transform.Config{Response: transform.Response{JSON: ptr(hides())}}, gatetest.Switching(t))
+	gatetest.Each(t, h, func(t *testing.T, address string) {
+		gatetest.Switched(t, gatetest.Dial(t, address))
 	})
 }

@@ -13,6 +13,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/banyanhq/banyan/gateway/transform"
+	"github.com/banyanhq/banyan/internal/gatetest"
 )
 
 func TestEdit(t *testing.T) {
@@ -82,14 +83,14 @@ func TestEdit(t *testing.T) {
 // What two servers could read differently is refused: RFC 8259 §8.
 func TestNotJSON(t *testing.T) {
 	t.Parallel()
-	h := wrap(t, transform.Config{Request: transform.Request{JSON: &transform.JSON{Remove: []string{"/password"}}}}, page(http.StatusOK, "taken"))
+	h := wrap(t, transform.Config{Request: transform.Request{JSON: &transform.JSON{Remove: []string{"/password"}}}}, gatetest.Page(http.StatusOK, "taken"))
 	for name, body := range map[string]string{
 		"cut": `{"a":`, "two values": `{} {}`, "a comma too much": `{"a":1,}`, "single quotes": `{'a':1}`, "a comment": `{/**/"a":1}`, "NaN": `{"a":NaN}`,
 		"byte order mark": "\ufeff{}", "UTF-16": "{\x00}\x00", "UTF-8 in a name": "{\"pass\xffword\":1}", "UTF-8 in a string": "{\"a\":\"\xff\"}",
 		"overlong": "{\"\xc1\xb0assword\":1}", "half a surrogate in a name": `{"pass\ud800word":1}`, "NUL in a name": `{"password\u0000":1}`, "raw control": "{\"a\":\"\n\"}",
 		"form": "password=1", "100,000 levels": strings.Repeat("[", 100_000) + strings.Repeat("]", 100_000), "leading zero": `{"a":01}`, "white space only": "  ",
 	} {
-		if w := do(h, request(http.MethodPost, "/", body, "Content-Type: application/json")); w.Code != http.StatusBadRequest {
+		if w := gatetest.Do(h, gatetest.Request(http.MethodPost, "/", body, "Content-Type: application/json")); w.Code != http.StatusBadRequest {
 			t.Errorf("%s: %d %s", name, w.Code, w.Body)
 		}
 	}
@@ -226,7 +227,7 @@ func TestRestStays(t *testing.T) {
 	}
 	rapid.Check(t, func(t *rapid.T) {
 		text := doc().Draw(t, "text")
-		h := p.Handler(page(http.StatusOK, text, "Content-Type: application/json"))
+		h := p.Handler(gatetest.Page(http.StatusOK, text, "Content-Type: application/json"))
 		var want bytes.Buffer
 		if err := json.Compact(&want, []byte(text)); err != nil {
 			t.Fatal(err)
@@ -249,7 +250,7 @@ func TestSelectKeepsWhatItNames(t *testing.T) {
 		text := "{\"a\":" + doc().Draw(t, "text") + "}"
 		var want bytes.Buffer
 		_ = json.Compact(&want, []byte(text))
-		if got := get(p.Handler(page(http.StatusOK, text, "Content-Type: application/json"))).Body.String(); got != want.String() {
+		if got := get(p.Handler(gatetest.Page(http.StatusOK, text, "Content-Type: application/json"))).Body.String(); got != want.String() {
 			t.Fatalf("%s became %s", want.String(), got)
 		}
 	})
@@ -264,7 +265,7 @@ func FuzzEdit(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
-		w := get(p.Handler(page(http.StatusOK, text, "Content-Type: application/json")))
+		w := get(p.Handler(gatetest.Page(http.StatusOK, text, "Content-Type: application/json")))
 		if text == "" || w.Code == http.StatusBadGateway {
 			return
 		}

@@ -10,6 +10,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/banyanhq/banyan/gateway/transform"
+	"github.com/banyanhq/banyan/internal/gatetest"
 )
 
 // seen runs a request through a policy and returns what the handler got; nil if it
@@ -19,7 +20,7 @@ func seen(t testing.TB, c transform.Config, r *http.Request) (*http.Request, int
 	var got *http.Request
 	mux := http.NewServeMux()
 	mux.Handle("/orders/{id}", wrap(t, c, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { got = r })))
-	w := do(mux, r)
+	w := gatetest.Do(mux, r)
 	return got, w.Code
 }
 
@@ -31,7 +32,7 @@ func TestRequestHeaders(t *testing.T) {
 		Set:    map[string]string{"X-Order": "order {path.id}", "X-Tenant": "{header.X-Claim}", "X-Lang": "{query.lang}", "X-Text": "a {{b}"},
 		Add:    map[string]string{"X-Tag": "{header.X-Internal}"},
 	}}}
-	r := request(http.MethodGet, "/orders/17?lang=de", "", "X-Internal: secret", "X-Old: 1", "X-Old: 2", "X-New: 0", "X-Kept: k", "X-Order: mine", "X-Tenant: forged", "X-Tag: t")
+	r := gatetest.Request(http.MethodGet, "/orders/17?lang=de", "", "X-Internal: secret", "X-Old: 1", "X-Old: 2", "X-New: 0", "X-Kept: k", "X-Order: mine", "X-Tenant: forged", "X-Tag: t")
 	r.Header["x-INTERNAL"] = []string{"by a careless server"}
 	before := r.Header.Clone()
 	got, _ := seen(t, c, r)
@@ -61,10 +62,10 @@ func TestNoInjection(t *testing.T) {
 		for value, target := range map[string]string{"{path.id}": "/orders/a%0d%0aX-Evil:1", "v{query.q}": "/orders/1?q=a%0Ab", "{query.q}": "/orders/1?q=%00", "{query.q} ": "/orders/1?q=x"} {
 			c := f(transform.Fields{Set: map[string]string{"X-A": value}})
 			if strings.HasSuffix(value, " ") {
-				checkInvalid(t, c.Check(), "a space at an end")
+				gatetest.Invalid(t, c.Check(), "a space at an end")
 				continue
 			}
-			if got, code := seen(t, c, request(http.MethodGet, target, "")); got != nil || code != http.StatusBadRequest {
+			if got, code := seen(t, c, gatetest.Request(http.MethodGet, target, "")); got != nil || code != http.StatusBadRequest {
 				t.Errorf("%s: %d, the handler was called: %v", target, code, got != nil)
 			}
 		}
@@ -76,10 +77,10 @@ func TestNoInjection(t *testing.T) {
 	}
 	rapid.Check(t, func(t *rapid.T) {
 		var inside string
-		r := request(http.MethodGet, "/", "")
+		r := gatetest.Request(http.MethodGet, "/", "")
 		r.URL.RawQuery = "q=" + strings.ReplaceAll(fmt.Sprintf("% x", rapid.SliceOfN(rapid.Byte(), 1, 5).Draw(t, "bytes")), " ", "%")
 		r.URL.RawQuery = strings.Replace(r.URL.RawQuery, "=", "=%", 1)
-		w := do(p.Handler(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { inside = strings.Join(r.Header["X-A"], "") })), r)
+		w := gatetest.Do(p.Handler(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { inside = strings.Join(r.Header["X-A"], "") })), r)
 		if strings.ContainsAny(inside+strings.Join(w.Header()["X-A"], ""), "\r\n\x00") {
 			t.Fatalf("%s got in", r.URL.RawQuery)
 		}
@@ -102,7 +103,7 @@ func TestQuery(t *testing.T) {
 		{"&&a=1&&", "a=1&tenant=t+7%26&tag=new"},
 		{"a=%zz", "a=%zz&tenant=t+7%26&tag=new"},
 	} {
-		r := request(http.MethodGet, "/orders/7?"+c.in, "")
+		r := gatetest.Request(http.MethodGet, "/orders/7?"+c.in, "")
 		got, code := seen(t, transform.Config{Request: transform.Request{Query: rules}}, r)
 		if got == nil || got.URL.RawQuery != c.want || got.RequestURI != "/orders/7?"+c.want {
 			t.Errorf("%q: %d, %+v, want %q", c.in, code, got, c.want)
@@ -112,11 +113,11 @@ func TestQuery(t *testing.T) {
 		}
 	}
 	for _, raw := range []string{"a=1;debug=2", "%zz=1", "a;b", "debu%=1"} { // parsers disagree: CVE-2022-2880
-		if got, code := seen(t, transform.Config{Request: transform.Request{Query: rules}}, request(http.MethodGet, "/orders/7?"+raw, "")); got != nil || code != http.StatusBadRequest {
+		if got, code := seen(t, transform.Config{Request: transform.Request{Query: rules}}, gatetest.Request(http.MethodGet, "/orders/7?"+raw, "")); got != nil || code != http.StatusBadRequest {
 			t.Errorf("%q: %d", raw, code)
 		}
 	}
-	if got, _ := seen(t, transform.Config{}, request(http.MethodGet, "/orders/7?a;b=%zz", "")); got.URL.RawQuery != "a;b=%zz" {
+	if got, _ := seen(t, transform.Config{}, gatetest.Request(http.MethodGet, "/orders/7?a;b=%zz", "")); got.URL.RawQuery != "a;b=%zz" {
 		t.Errorf("without rules the query became %q", got.URL.RawQuery)
 	}
 }
@@ -127,9 +128,9 @@ func TestResponseHeaders(t *testing.T) {
 		Headers: transform.Fields{Remove: []string{"Server", "X-Debug"}, Rename: map[string]string{"X-Old": "X-New"}, Set: map[string]string{"Cache-Control": "no-store"}, Add: map[string]string{"Link": "</{query.x}>"}},
 		Cookies: &transform.Cookies{Secure: true, HTTPOnly: true, SameSite: "Lax"},
 	}}
-	h := wrap(t, c, page(http.StatusTeapot, "tea", "Server: secret/1", "X-Old: 1", "Cache-Control: public", "Link: </a>",
+	h := wrap(t, c, gatetest.Page(http.StatusTeapot, "tea", "Server: secret/1", "X-Old: 1", "Cache-Control: public", "Link: </a>",
 		"Set-Cookie: a=Secure", "Set-Cookie: b=1; path=/; secure; HTTPONLY; samesite=Strict", "Set-Cookie: c=1;Max-Age=5", "Set-Cookie: Secure=1"))
-	w := do(h, request(http.MethodGet, "/?x=y", ""))
+	w := gatetest.Ask(h, http.MethodGet, "/?x=y")
 	want := http.Header{
 		"X-New": {"1"}, "Cache-Control": {"no-store"}, "Link": {"</a>", "</y>"},
 		"Set-Cookie": {"a=Secure; SameSite=Lax; Secure; HttpOnly", "b=1; path=/; secure; HTTPONLY; samesite=Strict", "c=1;Max-Age=5; SameSite=Lax; Secure; HttpOnly", "Secure=1; SameSite=Lax; Secure; HttpOnly"},
@@ -137,7 +138,7 @@ func TestResponseHeaders(t *testing.T) {
 	if diff := cmp.Diff(want, w.Header()); diff != "" || w.Code != http.StatusTeapot || w.Body.String() != "tea" {
 		t.Errorf("%d %q, header (-want +got):\n%s", w.Code, w.Body, diff)
 	}
-	silent := do(wrap(t, c, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("x-debug", "1") })), request(http.MethodGet, "/", ""))
+	silent := gatetest.Do(wrap(t, c, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("x-debug", "1") })), gatetest.Request(http.MethodGet, "/", ""))
 	if silent.Header().Get("Cache-Control") != "no-store" || silent.Header().Get("X-Debug") != "" {
 		t.Errorf("a handler that writes nothing: %v", silent.Header())
 	}
@@ -154,9 +155,9 @@ func TestConfig(t *testing.T) {
 	} {
 		for _, f := range []transform.Fields{set(name, "x"), {Add: map[string]string{name: "x"}}, {Remove: []string{name}}, {Rename: map[string]string{"X-A": name}}, {Rename: map[string]string{name: "X-A"}}} {
 			c := transform.Config{Request: transform.Request{Headers: f}}
-			checkInvalid(t, c.Check(), "no rule may name "+name)
+			gatetest.Invalid(t, c.Check(), "no rule may name "+name)
 			c = transform.Config{Response: transform.Response{Headers: f}}
-			checkInvalid(t, c.Check(), "no rule may name "+name)
+			gatetest.Invalid(t, c.Check(), "no rule may name "+name)
 		}
 	}
 	js := func(j transform.JSON) transform.Config { return transform.Config{Request: transform.Request{JSON: &j}} }
@@ -185,7 +186,7 @@ func TestConfig(t *testing.T) {
 		{js(transform.JSON{Remove: []string{"/a"}, Otherwise: "pass"}), "hides something"},
 		{js(transform.JSON{Select: []string{"/a"}, Otherwise: "pass"}), "hides something"},
 	} {
-		checkInvalid(t, c.config.Check(), c.want)
+		gatetest.Invalid(t, c.config.Check(), c.want)
 		if _, err := transform.New(&c.config); err == nil {
 			t.Errorf("New took %+v", c.config)
 		}

@@ -12,34 +12,14 @@ import (
 	"testing"
 	"time"
 
+	"github.com/banyanhq/banyan/internal/gatetest"
 	"github.com/banyanhq/banyan/internal/http1"
 )
 
 // serve starts a server and returns its address.
 func serve(t *testing.T, h http.HandlerFunc, o *http1.Options) string {
 	t.Helper()
-	s, err := http1.NewServer(h, o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	done := make(chan error, 1)
-	go func() { done <- s.Serve(l) }()
-	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-		defer cancel()
-		if err := s.Shutdown(ctx); err != nil {
-			t.Errorf("shutdown: %v", err)
-			_ = s.Close()
-		}
-		if err := <-done; !errors.Is(err, http1.ErrServerClosed) {
-			t.Errorf("Serve returned %v", err)
-		}
-	})
-	return l.Addr().String()
+	return gatetest.Serve(t, h, o)
 }
 
 // wire is a client that sends bytes as they are given.
@@ -53,11 +33,7 @@ func (w wire) Read(p []byte) (int, error) { return w.Reader.Read(p) }
 
 func dial(t *testing.T, address string) wire {
 	t.Helper()
-	conn, err := net.Dial("tcp", address)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = conn.Close() })
+	conn := gatetest.Dial(t, address)
 	_ = conn.SetDeadline(time.Now().Add(20 * time.Second))
 	return wire{conn, bufio.NewReader(conn), t}
 }
@@ -283,10 +259,7 @@ func TestLastCall(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	l := gatetest.Listen(t)
 	served := make(chan error, 1)
 	go func() { served <- s.Serve(l) }()
 	fresh, used := dial(t, l.Addr().String()), dial(t, l.Addr().String())

@@ -5,12 +5,13 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"net/http/httptest"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/banyanhq/banyan/internal/gatetest"
 )
 
 // caller keeps one connection and sends requests over it, byte for byte.
@@ -77,9 +78,7 @@ func (c *caller) get(target string) (*http.Response, string, error) {
 // behind is a server behind the gateway.
 func behind(t testing.TB, h http.HandlerFunc) string {
 	t.Helper()
-	s := httptest.NewServer(h)
-	t.Cleanup(s.Close)
-	return s.URL
+	return gatetest.Behind(t, h)
 }
 
 // latencies of good requests.

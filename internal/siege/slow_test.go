@@ -1,7 +1,6 @@
 package siege_test
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -13,6 +12,7 @@ import (
 	"time"
 
 	"github.com/banyanhq/banyan/gateway"
+	"github.com/banyanhq/banyan/internal/gatetest"
 	"github.com/banyanhq/banyan/internal/http1"
 	"github.com/banyanhq/banyan/internal/long"
 )
@@ -35,24 +35,8 @@ func slowGateway(t *testing.T, url string) (string, patienceOf) {
 		return p.addr, patienceOf{10 * time.Second, 5 * time.Second, 5*time.Second + 36<<10/240*time.Second}
 	}
 	g := opened(t, &gateway.Config{Upstreams: map[string]gateway.Upstream{"u": {Targets: []string{url}}}, Routes: []gateway.Route{{Match: "/", To: "u"}}})
-	s, err := http1.NewServer(g, &http1.Options{HeadTimeout: 300 * time.Millisecond, Grace: 300 * time.Millisecond, MinRate: 1 << 20})
-	if err != nil {
-		t.Fatal(err)
-	}
-	l := listen(t)
-	done := make(chan error, 1)
-	go func() { done <- s.Serve(l) }()
-	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), patience)
-		defer cancel()
-		if err := s.Shutdown(ctx); err != nil {
-			t.Errorf("Shutdown: %v", err)
-		}
-		if err := <-done; !errors.Is(err, http1.ErrServerClosed) {
-			t.Errorf("Serve: %v", err)
-		}
-	})
-	return l.Addr().String(), patienceOf{300 * time.Millisecond, 300 * time.Millisecond, 300 * time.Millisecond}
+	address := gatetest.Serve(t, g, &http1.Options{HeadTimeout: 300 * time.Millisecond, Grace: 300 * time.Millisecond, MinRate: 1 << 20})
+	return address, patienceOf{300 * time.Millisecond, 300 * time.Millisecond, 300 * time.Millisecond}
 }
 
 func opened(t *testing.T, c *gateway.Config) *gateway.Gateway {

@@ -4,10 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
-	"net/http"
-	"net/http/httptest"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -126,59 +123,5 @@ func TestTakeEndsWithItsContext(t *testing.T) {
 	}
 	if !one(t, store, charge("k", 1, 0, time.Hour)).Allowed {
 		t.Error("refused afterwards")
-	}
-}
-
-// A server that dies: requests go by Down within the timeout, and soon without
-// it; when it is back it decides again, with full buckets as nothing was saved.
-func TestClusterWhileTheServerIsDown(t *testing.T) {
-	t.Parallel()
-	server := startServer(t)
-	store := open(t, server.url(), nil)
-	var failures atomic.Int64
-	c, err := limit.NewCluster(store, &limit.ClusterOptions{Timeout: 5 * time.Second, Pause: 100 * time.Millisecond, StoreFailed: func(err error) {
-		failures.Add(1)
-		if !errors.Is(err, banyan.ErrUnavailable) && !banyan.Stopped(err) {
-			t.Errorf("error of another kind: %v", err)
-		}
-	}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = c.Close() })
-	l, err := limit.New([]limit.Rule{{Rate: limit.Rate{Count: 2, Per: 24 * time.Hour}, Down: limit.DownClosed}}, &limit.Options{Cluster: c})
-	if err != nil {
-		t.Fatal(err)
-	}
-	decide := func() limit.Decision { return l.Decide(httptest.NewRequest(http.MethodGet, "/", nil)) }
-	if d := decide(); !d.Allowed || d.Err != nil {
-		t.Fatalf("before: %+v", d)
-	}
-	server.kill()
-	for range 200 {
-		if d := decide(); d.Status != http.StatusServiceUnavailable || d.Err == nil {
-			t.Fatalf("while it is down: status %d, %v, want 503 and an error", d.Status, d.Err)
-		}
-	}
-	if n := failures.Load(); n < 3 || n > 100 {
-		t.Errorf("%d calls of the dead store for 200 requests, want 3 and one in each pause", n)
-	}
-	if !server.start() {
-		t.Fatal(server.output())
-	}
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
-	defer cancel()
-	for d := decide(); !d.Allowed; d = decide() {
-		select {
-		case <-ctx.Done():
-			t.Fatalf("not back after 30 s: %+v", d)
-		case <-time.After(20 * time.Millisecond):
-		}
-	}
-	if d := decide(); !d.Allowed || d.Err != nil {
-		t.Errorf("the second after the restart: %+v, want that the bucket is full again", d)
-	}
-	if d := decide(); d.Status != http.StatusTooManyRequests || d.Err != nil {
-		t.Errorf("the third after the restart: status %d, %v, want 429 by the store", d.Status, d.Err)
 	}
 }

@@ -7,7 +7,6 @@ import (
 	"os/exec"
 	"strconv"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -16,6 +15,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/banyanhq/banyan/gateway/limit/redislimit"
+	"github.com/banyanhq/banyan/internal/gatetest"
 	"github.com/banyanhq/banyan/internal/pgtest"
 )
 
@@ -29,24 +29,12 @@ type server struct {
 	t    testing.TB
 	args []string
 	port int
-
-	mu   sync.Mutex // guards log
-	log  strings.Builder
+	log  *gatetest.Log
 	cmd  *exec.Cmd
 	done chan struct{}
 }
 
-func (s *server) Write(p []byte) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.log.Write(p)
-}
-
-func (s *server) output() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.log.String()
-}
+func (s *server) output() string { return s.log.String() }
 
 // startServer starts a server that ends with the test.
 func startServer(t testing.TB, args ...string) *server {
@@ -98,10 +86,8 @@ func (s *server) start() bool {
 		"--dir", s.t.TempDir(), "--daemonize", "no",
 	}, s.args...)
 	s.cmd = exec.Command(program(s.t), args...)
-	s.mu.Lock()
-	s.log.Reset()
-	s.mu.Unlock()
-	s.cmd.Stdout = s
+	s.log = &gatetest.Log{}
+	s.cmd.Stdout = s.log
 	s.cmd.SysProcAttr = follow()
 	if err := s.cmd.Start(); err != nil {
 		s.t.Fatal(err)
