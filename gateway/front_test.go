@@ -14,6 +14,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -113,6 +114,43 @@ func TestProtocols(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// A request without a body goes on as one, also where it came over HTTP/2: many
+// servers do not expect a chunked body with a GET, take its end for the next
+// request, and nothing that has a body is sent again.
+func TestBodylessOverTwo(t *testing.T) {
+	t.Parallel()
+	var heard atomic.Int64
+	u := behind(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.ContentLength != 0 || len(r.TransferEncoding) > 0 {
+			t.Errorf("%s has a body: length %d, %v", r.Method, r.ContentLength, r.TransferEncoding)
+		}
+		if heard.Add(1)%3 != 0 {
+			w.WriteHeader(http.StatusServiceUnavailable)
+		}
+	})
+	config := to(u)
+	config.Routes[0].Retry = &gateway.Retry{Budget: 1}
+	address, _ := run(t, opened(t, config), nil)
+	protocols := new(http.Protocols)
+	protocols.SetUnencryptedHTTP2(true)
+	transport := &http.Transport{Protocols: protocols}
+	defer transport.CloseIdleConnections()
+	for i, method := range []string{http.MethodGet, http.MethodHead, http.MethodDelete} {
+		r, err := http.NewRequestWithContext(t.Context(), method, "http://"+address+"/", http.NoBody)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp, err := transport.RoundTrip(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = resp.Body.Close()
+		if want := int64(3 * (i + 1)); resp.StatusCode != http.StatusOK || heard.Load() != want {
+			t.Errorf("%s: %d after %d calls, want %d", method, resp.StatusCode, heard.Load(), want)
+		}
 	}
 }
 

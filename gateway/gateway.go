@@ -408,7 +408,11 @@ func (a *arrival) serve(h http.Handler, r *http.Request, hooks *Hooks) {
 		st.took.add(took)
 		a.served(hooks, r.Method, r.Host, r.Proto, took)
 	}()
-	h.ServeHTTP(&a.answer, r.WithContext(a))
+	out := r.WithContext(a)
+	if r.ContentLength == 0 {
+		out.Body = http.NoBody // net/http's HTTP/2 gives one to every request, and a server behind may not expect it
+	}
+	h.ServeHTTP(&a.answer, out)
 }
 
 // escapedPath returns the path as the client wrote it.

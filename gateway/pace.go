@@ -42,7 +42,7 @@ func paced(h http.Handler) http.Handler {
 			return
 		}
 		control := http.NewResponseController(w)
-		if r.Body != nil && r.Body != http.NoBody {
+		if r.Body != nil && r.Body != http.NoBody && r.ContentLength != 0 {
 			r = r.WithContext(r.Context()) // a copy: the request is the server's
 			r.Body = &pacedBody{ReadCloser: r.Body, control: control, begin: time.Now()}
 		}
