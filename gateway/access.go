@@ -165,7 +165,8 @@ func (a *Access) guard(providers map[string]*provider, next http.Handler) (http.
 	for _, name := range a.By {
 		methods = append(methods, providers[name])
 	}
-	o := &auth.Options{Anonymous: a.Anonymous}
+	hooks := &auth.Hooks{Refused: func(ctx context.Context, refusal *auth.Refusal) { arrivalOf(ctx).because(refusal) }}
+	o := &auth.Options{Anonymous: a.Anonymous, Hooks: hooks}
 	guard, err := auth.New(methods, o)
 	if err != nil {
 		return nil, err
@@ -179,7 +180,7 @@ func (a *Access) guard(providers map[string]*provider, next http.Handler) (http.
 			}
 			rule.Conditions = append(rule.Conditions, c)
 		}
-		policy, err := auth.NewPolicy(rule, nil)
+		policy, err := auth.NewPolicy(rule, &auth.Options{Hooks: hooks})
 		if err != nil {
 			return nil, err
 		}

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/netip"
 	"strings"
+	"sync/atomic"
 
 	"github.com/banyanhq/banyan/internal/http1"
 )
@@ -29,6 +30,7 @@ type arrival struct {
 	direct          bool // the upstream's answer goes to the client as it comes
 	fallback        bool // the route's fallback answered
 	answer          recorder
+	cause           atomic.Pointer[string] // also set by who fetches for the cache
 }
 
 type arrivalKey struct{}

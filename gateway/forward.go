@@ -298,6 +298,7 @@ func (c *counted) Close() error {
 func (f *forwarder) fail(w http.ResponseWriter, r *http.Request, err error) {
 	var fault *http1.Error
 	cause := context.Cause(r.Context())
+	arrivalOf(r.Context()).because(err)
 	switch {
 	case errors.Is(cause, http1.ErrClientGone) || errors.Is(cause, context.Canceled):
 		panic(http.ErrAbortHandler) // nobody is there

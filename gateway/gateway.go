@@ -362,7 +362,7 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		err = pathError("is asked of a host that is none")
 	}
 	if err != nil {
-		Problem(w, http.StatusBadRequest, err.Error())
+		g.unserved(w, r, s, "", http.StatusBadRequest, err.Error())
 		return
 	}
 	if path != r.URL.EscapedPath() {
@@ -387,10 +387,19 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		a.serve(s.handlers[route], r, &g.options.Hooks)
 	case len(allowed) > 0:
 		w.Header().Set("Allow", strings.Join(allowed, ", "))
-		Problem(w, http.StatusMethodNotAllowed, "this path has no such method")
+		g.unserved(w, r, s, path, http.StatusMethodNotAllowed, "this path has no such method")
 	default:
-		Problem(w, http.StatusNotFound, "nothing is served here")
+		g.unserved(w, r, s, path, http.StatusNotFound, "nothing is served here")
 	}
+}
+
+// unserved answers a request that no route takes, and tells the hook.
+func (g *Gateway) unserved(w http.ResponseWriter, r *http.Request, s *state, path string, status int, reason string) {
+	start := time.Now()
+	a := &arrival{Context: r.Context(), client: newClient(r, s.trusted), path: path, route: &Route{}, trace: newTrace(r), answer: recorder{ResponseWriter: w}}
+	a.because(errors.New(reason))
+	Problem(&a.answer, status, reason)
+	a.served(&g.options.Hooks, r.Method, r.Host, r.Proto, time.Since(start))
 }
 
 // serve lets a handler answer, and counts it, also if it panics.

@@ -218,9 +218,14 @@ func (e *Edge) Run(ctx context.Context) (err error) {
 // tokens.
 func accessLog(log *slog.Logger) func(gateway.Served) {
 	return func(s gateway.Served) {
-		log.LogAttrs(context.Background(), slog.LevelInfo, "request",
+		line := []slog.Attr{
 			slog.String("route", s.Route), slog.String("client", s.Client), slog.String("method", s.Method), slog.String("host", s.Host), slog.String("path", s.Path),
-			slog.String("proto", s.Proto), slog.Int("status", s.Status), slog.Bool("fallback", s.Fallback), slog.Int64("bytes", s.Bytes), slog.Float64("took_ms", float64(s.Took.Microseconds())/1000), slog.String("trace", s.Trace))
+			slog.String("proto", s.Proto), slog.Int("status", s.Status), slog.Bool("fallback", s.Fallback), slog.Int64("bytes", s.Bytes), slog.Float64("took_ms", float64(s.Took.Microseconds())/1000), slog.String("trace", s.Trace),
+		}
+		if s.Cause != "" {
+			line = append(line, slog.String("cause", s.Cause))
+		}
+		log.LogAttrs(context.Background(), slog.LevelInfo, "request", line...)
 	}
 }
 
