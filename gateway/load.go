@@ -4,12 +4,9 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"iter"
 	"os"
-	"reflect"
 	"regexp"
 	"strings"
-	"time"
 	"unicode"
 
 	"github.com/goccy/go-yaml"
@@ -71,97 +68,13 @@ func parse(name string, data []byte) (*file, error) {
 	if len(f.tree.Docs) > 1 {
 		return nil, f.fail(Place{Line: f.tree.Docs[1].Start.Position.Line, Column: 1, Text: "a second document; put everything into one"})
 	}
-	if places := durations(f.tree); len(places) > 0 {
+	if places := misfits(f.tree); len(places) > 0 {
 		return nil, f.fail(places...)
 	}
-	if err := yaml.NewDecoder(strings.NewReader(string(data)), yaml.Strict()).Decode(f.config); err != nil && !isEmpty(f.tree) {
+	if err := yaml.NewDecoder(strings.NewReader(string(data)), yaml.DisallowUnknownField(), yaml.AllowDuplicateMapKey()).Decode(f.config); err != nil && !isEmpty(f.tree) {
 		return nil, f.syntax(err)
 	}
 	return f, nil
-}
-
-// durations finds values that should be durations and are not: the YAML library
-// has no line for them, and takes a number without a unit for nanoseconds.
-func durations(tree *ast.File) (wrong []Place) {
-	for _, doc := range tree.Docs {
-		wrong = wrongDurations(doc.Body, reflect.TypeFor[Config](), wrong)
-	}
-	return wrong
-}
-
-// wrongDurations adds those of a node that becomes a value of a type.
-func wrongDurations(node ast.Node, t reflect.Type, wrong []Place) []Place {
-	for t.Kind() == reflect.Pointer {
-		t = t.Elem()
-	}
-	switch n := node.(type) {
-	case *ast.AnchorNode:
-		return wrongDurations(n.Value, t, wrong)
-	case *ast.SequenceNode:
-		for _, value := range n.Values {
-			if t.Kind() == reflect.Slice {
-				wrong = wrongDurations(value, t.Elem(), wrong)
-			}
-		}
-	case *ast.MappingNode:
-		for _, pair := range n.Values {
-			wrong = wrongDurations(pair, t, wrong)
-		}
-	case *ast.MappingValueNode:
-		if in := typeOfKey(t, n.Key.GetToken().Value); in != nil {
-			return wrongDurations(n.Value, in, wrong)
-		}
-	case ast.ScalarNode:
-		at := n.GetToken()
-		if _, err := time.ParseDuration(at.Value); err != nil && t == reflect.TypeFor[time.Duration]() {
-			wrong = append(wrong, Place{Line: at.Position.Line, Column: at.Position.Column, Text: fmt.Sprintf("%q is not a duration; want something like 30s or 1m30s", at.Value)})
-		}
-	}
-	return wrong
-}
-
-// typeOfKey returns the type of what a mapping has under a key; nil: unknown.
-func typeOfKey(t reflect.Type, key string) reflect.Type {
-	switch t.Kind() {
-	case reflect.Map:
-		return t.Elem()
-	case reflect.Struct:
-		for field := range t.Fields() {
-			if field.Tag.Get("yaml") == key {
-				return field.Type
-			}
-		}
-	}
-	return nil
-}
-
-// configFields are the fields of everything that a file holds.
-func configFields() iter.Seq[reflect.StructField] {
-	return func(yield func(reflect.StructField) bool) {
-		walkFields(reflect.TypeFor[Config](), map[reflect.Type]bool{}, yield)
-	}
-}
-
-// walkFields yields the fields of a type and of all types in it, until yield says
-// that it is enough.
-func walkFields(t reflect.Type, seen map[reflect.Type]bool, yield func(reflect.StructField) bool) bool {
-	switch t.Kind() {
-	case reflect.Pointer, reflect.Slice, reflect.Map:
-		return walkFields(t.Elem(), seen, yield)
-	case reflect.Struct:
-	default:
-		return true
-	}
-	if seen[t] {
-		return true
-	}
-	seen[t] = true
-	for field := range t.Fields() {
-		if field.Tag.Get("yaml") != "" && !(yield(field) && walkFields(field.Type, seen, yield)) {
-			return false
-		}
-	}
-	return true
 }
 
 func isEmpty(tree *ast.File) bool {
@@ -228,7 +141,7 @@ func (f *file) fail(places ...Place) error {
 func (f *file) show(places []Place) {
 	for i := range places {
 		if n := places[i].Line; n > 0 && n <= len(f.lines) {
-			places[i].Source = printable(secret.ReplaceAllString(strings.TrimRight(f.lines[n-1], "\r"), "${1}…"))
+			places[i].Source = printable(secret.ReplaceAllString(strings.TrimRight(f.lines[n-1], "\r"), "${1}${2}${3}…"))
 			places[i].Column = max(places[i].Column, 1)
 		}
 		places[i].Text = printable(places[i].Text)
@@ -245,9 +158,10 @@ func printable(text string) string {
 	}, text)
 }
 
-// secret finds what must not be shown of a line: user information of a URL, and
-// values of keys that sound like secrets.
-var secret = regexp.MustCompile(`(?i)((?:password|secret|token|key)\s*:\s*|://)[^\s@/]+(?:@|$)`)
+// secret finds what must not be shown of a line: values of keys that sound like
+// secrets, user information of a URL, and what may be some where the @ is
+// forgotten: what follows a colon and is no port.
+var secret = regexp.MustCompile(`(?i)((?:password|secret|token|key)\s*:\s*)[^\s@/]+(?:@|$)|(://)[^\s@/]+@|(://)[^\s@/:]*:[^\s@/]*[^\s@/\d"'\]},][^\s@/]*$`)
 
 // syntax turns an error of the YAML library into one with a place.
 func (f *file) syntax(err error) error {
@@ -255,26 +169,25 @@ func (f *file) syntax(err error) error {
 	if !errors.As(err, &at) {
 		return f.fail(Place{Text: err.Error()})
 	}
-	p := Place{Text: at.GetMessage()}
+	p := Place{Text: inPlainWords(err, at.GetMessage())}
 	if t := at.GetToken(); t != nil {
 		p.Line, p.Column = t.Position.Line, t.Position.Column
-		var unknown *yaml.UnknownFieldError
-		if errors.As(err, &unknown) {
-			p.Text = fmt.Sprintf("unknown key %q%s", t.Value, suggestKey(t.Value))
-		}
 	}
 	return f.fail(p)
 }
 
-func suggestKey(given string) string {
-	known := map[string]bool{}
-	for field := range configFields() {
-		known[field.Tag.Get("yaml")] = true
+// inPlainWords says in other words what the YAML library says in those of programmers.
+func inPlainWords(err error, message string) string {
+	var typed *yaml.TypeError
+	switch {
+	case errors.As(err, &typed):
+		return "want " + shapeOf(typed.DstType)
+	case strings.Contains(message, "'\t'") || strings.Contains(message, "character '\t'"):
+		return "a tab; lines are indented with spaces only"
+	case strings.HasPrefix(message, "mapping value is not allowed"):
+		return `a ": " where none can be: the next line is indented too far, or a text needs quotes`
 	}
-	if text := suggest(given, known); strings.Contains(text, "did you mean") {
-		return text
-	}
-	return ""
+	return message
 }
 
 // place finds the line of a mistake: that of its path, or of the nearest path

@@ -93,9 +93,36 @@ func TestMistakes(t *testing.T) {
 	}
 }
 
-// A password in a URL is not shown, in the text or in the line.
+// A part that several routes share is written once.
+func TestMerged(t *testing.T) {
+	t.Parallel()
+	c, err := gateway.Parse("f", []byte(`
+upstreams: {u: "http://127.0.0.1:1"}
+routes:
+  - &base {match: /, to: u, timeout: 3s}
+  - <<: *base
+    match: /b
+`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r := c.Routes[1]; r.Match != "/b" || r.To != "u" || r.Timeout != 3*time.Second {
+		t.Errorf("the route became %+v", r)
+	}
+}
+
+// A password in a URL is not shown, in the text or in the line; an address is.
 func TestNoSecrets(t *testing.T) {
 	t.Parallel()
+	for line, shown := range map[string]bool{
+		"u: http://me:hunter2@host": false, "u: http://me:hunter2": false, "u: [http://me:hunter2]": false, "u: http://hunter2@host": false,
+		"password: hunter2": false, "u: http://hunter2:3000": true, "u: [http://hunter2]": true, "u: http://hunter2": true,
+	} {
+		_, err := gateway.Parse("f", []byte("wrong:\n"+line+"\nroutes:\n  - {match: /, to: u}\n"))
+		if err == nil || strings.Contains(err.Error(), "hunter2") != shown {
+			t.Errorf("%s: error %v", line, err)
+		}
+	}
 	_, err := gateway.Parse("f", []byte("upstreams:\n  u: http://me:hunter2@host\nroutes:\n  - {match: /, to: u}\n"))
 	if err == nil || strings.Contains(err.Error(), "hunter2") {
 		t.Errorf("error %v", err)
