@@ -1,13 +1,16 @@
 package gateway
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
 	"net/netip"
+	"net/url"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -112,6 +115,11 @@ func (j *JWT) provider(c Credential, log *slog.Logger) (*provider, error) {
 		}
 	}
 	o := &auth.JWTOptions{AllowHTTP: j.AllowHTTP, KeyHooks: &auth.KeyHooks{Fetched: fetched}}
+	for _, text := range []string{j.Issuer, j.KeysURL} {
+		if strings.HasPrefix(text, "http://") && !j.AllowHTTP {
+			return nil, fmt.Errorf("%q is not https; allow_http takes it, for trials on one machine only", mask(text))
+		}
+	}
 	for _, text := range j.AllowNetworks {
 		p, err := netip.ParsePrefix(text)
 		if err != nil {
@@ -119,11 +127,24 @@ func (j *JWT) provider(c Credential, log *slog.Logger) (*provider, error) {
 		}
 		o.AllowNetworks = append(o.AllowNetworks, p)
 	}
+	if at, ok := closed(cmp.Or(j.KeysURL, j.Issuer)); ok && !slices.ContainsFunc(o.AllowNetworks, func(p netip.Prefix) bool { return p.Contains(at) }) {
+		return nil, fmt.Errorf("%s is no public address, and keys are not fetched from there; name its network in allow_networks", at)
+	}
 	check, err := auth.NewJWT([]auth.Issuer{{URL: j.Issuer, KeysURL: j.KeysURL, Audiences: j.Audiences, Algorithms: j.Algorithms, AcceptJWT: j.AcceptJWT}}, o)
 	if err != nil {
 		return nil, err
 	}
 	return &provider{Authenticator: check, config: c, refresh: check.Run, health: check.Health}, nil
+}
+
+// closed returns the address in a URL, if it is one and not public.
+func closed(text string) (netip.Addr, bool) {
+	u, err := url.Parse(text)
+	if err != nil {
+		return netip.Addr{}, false
+	}
+	at, err := netip.ParseAddr(u.Hostname())
+	return at, err == nil && (at.IsLoopback() || at.IsPrivate())
 }
 
 func (k *APIKeys) provider(c Credential, log *slog.Logger) (*provider, error) {
@@ -225,17 +246,22 @@ func (a *Access) forwarding(all []string, next http.Handler) (http.Handler, erro
 // checkAccess reports what is wrong with credentials and who may use routes.
 func (c *Config) checkAccess(found *mistakes) {
 	providers := map[string]*provider{}
+	before := len(*found)
 	for name, credential := range c.Credentials {
 		p, err := credential.provider(slog.New(slog.DiscardHandler))
 		checkPolicies("$.credentials."+name, err, found)
 		providers[name] = p
 	}
-	if len(*found) > 0 {
+	if len(*found) > before {
 		return // what follows from it would only confuse
 	}
 	for i := range c.Routes {
 		a, path := c.Routes[i].Auth, fmt.Sprintf("$.routes[%d].auth", i)
 		if a == nil {
+			continue
+		}
+		if len(a.By) == 0 {
+			found.add(path, `auth has no "by"; it names credentials`)
 			continue
 		}
 		unknown := false

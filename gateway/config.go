@@ -336,14 +336,16 @@ func (c *Config) route(t *table, names map[string]bool, i int, found *mistakes) 
 		found.add(path, `the route has no match; "match: /" is everything`)
 		return
 	}
-	if r.Name == "" {
+	given := r.Name != ""
+	if !given {
 		r.Name = r.title()
 	}
-	if names[r.Name] {
-		found.add(path, "two routes have the name %q", r.Name)
-	}
+	twice := names[r.Name]
 	names[r.Name] = true
 	before := len(*found)
+	if twice && given {
+		found.add(path, "two routes have the name %q", r.Name)
+	}
 	r.check(path, c, found)
 	var err error
 	if r.pattern, err = parsePattern(r.Match); err != nil {
@@ -360,6 +362,8 @@ func (c *Config) route(t *table, names map[string]bool, i int, found *mistakes) 
 	}
 	if err := t.add(r); err != nil {
 		found.add(path+".match", "%s", err)
+	} else if twice {
+		found.add(path, "two routes have the name %q", r.Name)
 	}
 }
 
@@ -377,6 +381,8 @@ func (r *Route) check(path string, c *Config, found *mistakes) {
 	for key, prefix := range map[string]string{"strip_prefix": r.StripPrefix, "add_prefix": r.AddPrefix} {
 		if canonical, err := Canonical(prefix, PathRules{}); prefix != "" && (err != nil || canonical != prefix || strings.HasSuffix(prefix, "/")) {
 			found.add(path+"."+key, "%q is not a path prefix; want something like /api", prefix)
+		} else if key == "strip_prefix" && prefix != "" && r.misses(prefix) {
+			found.add(path+"."+key, "no path that the route matches begins with %q", prefix)
 		}
 	}
 	_, err := r.policies()
@@ -396,6 +402,24 @@ func (r *Route) check(path string, c *Config, found *mistakes) {
 	if r.Timeout == 0 && r.Compose == nil {
 		r.Timeout = 30 * time.Second
 	}
+}
+
+// misses reports whether no path that the route matches begins with a prefix.
+func (r *Route) misses(prefix string) bool {
+	p, err := parsePattern(r.Match)
+	parts := strings.Split(strings.TrimPrefix(prefix, "/"), "/")
+	if err != nil {
+		return false // that is another mistake
+	}
+	for i, part := range parts {
+		if i >= len(p.segments) {
+			return p.end != rest
+		}
+		if text := p.segments[i].text; text != "" && !strings.EqualFold(text, part) {
+			return true
+		}
+	}
+	return false
 }
 
 var headerName = regexp.MustCompile("^[A-Za-z0-9-]+$")

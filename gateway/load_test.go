@@ -155,3 +155,15 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+// A prefix that some path of the route has, or may have, can be stripped.
+func TestStrippable(t *testing.T) {
+	t.Parallel()
+	for match, prefix := range map[string]string{"/": "/api", "/api/": "/api", "/api": "/api", "/{x}/b/": "/a/b", "/a/{rest...}": "/a/b/c", "GET h/a/b": "/a"} {
+		c := to("http://127.0.0.1:1")
+		c.Routes[0].Match, c.Routes[0].StripPrefix = match, prefix
+		if found := c.Check(); len(found) > 0 {
+			t.Errorf("%s without %s: %v", match, prefix, found)
+		}
+	}
+}

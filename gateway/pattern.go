@@ -42,7 +42,7 @@ func parsePattern(text string) (pattern, error) {
 	if method, after, ok := strings.Cut(text, " "); ok {
 		p.method, rest = method, strings.TrimLeft(after, " ")
 		if !validMethod(method) {
-			return p, fmt.Errorf("%w: %q is not a method", banyan.ErrInvalid, method)
+			return p, fmt.Errorf("%w: %q is not a method%s", banyan.ErrInvalid, method, methodMeant(method))
 		}
 	}
 	i := strings.IndexByte(rest, '/')
@@ -64,6 +64,17 @@ func (p *pattern) lower() {
 	for i := range p.segments {
 		p.segments[i].text = strings.ToLower(p.segments[i].text)
 	}
+}
+
+// methodMeant says what to write instead.
+func methodMeant(given string) string {
+	switch upper := strings.ToUpper(given); {
+	case strings.ContainsAny(given, ",|"):
+		return "; a route has one method, or none for all of them"
+	case upper != given && validMethod(upper):
+		return "; want " + upper
+	}
+	return ""
 }
 
 func validMethod(s string) bool {
@@ -98,6 +109,10 @@ func (p *pattern) parsePath(path string) error {
 		case part == "{$}" && last:
 			p.end = slash
 			return nil
+		case part == "*":
+			return fmt.Errorf("%q would match a star only; want {name}, or at the end {name...} or nothing for everything below", part)
+		case !wild && strings.Contains(part, "?"):
+			return fmt.Errorf("%q is of a query; conditions about it go into \"query\"", part[strings.IndexByte(part, '?'):])
 		case !wild:
 			text, err := Canonical("/"+escape(part), PathRules{Semicolon: true})
 			if err != nil || part == "" {

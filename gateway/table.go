@@ -50,7 +50,9 @@ func (t *table) root(host string) *node {
 // add puts a route in, or says which one it is in conflict with.
 func (t *table) add(r *Route) error {
 	root := t.root(r.pattern.host)
-	if other := root.conflict(&r.pattern, r, 0); other != nil {
+	if other := root.conflict(&r.pattern, r, 0); other != nil && other.title() == r.title() {
+		return fmt.Errorf("match %q is in conflict with %q of route %q: they are the same", r.Match, other.Match, other.Name)
+	} else if other != nil {
 		return fmt.Errorf("match %q is in conflict with %q of route %q: some requests match both, and neither is more specific", r.Match, other.Match, other.Name)
 	}
 	n := root
