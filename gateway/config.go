@@ -15,6 +15,7 @@ import (
 	"github.com/banyanhq/banyan/gateway/compose"
 	"github.com/banyanhq/banyan/gateway/compress"
 	"github.com/banyanhq/banyan/gateway/transform"
+	"github.com/banyanhq/banyan/internal/http1"
 )
 
 // Config says what a gateway does. It is what banyan.yaml holds; see Load.
@@ -141,7 +142,8 @@ type Upstream struct {
 	// count in any case.
 	Health Health `yaml:"health"`
 	// Sticky names what binds a client to one target as long as it is well:
-	// "header NAME", "cookie NAME" or "client" (its address); default: nothing.
+	// "header NAME", "cookie NAME" (one that the application sets: the gateway sets
+	// none) or "client" (its address); default: nothing.
 	Sticky string `yaml:"sticky"`
 	// SlowStart is how long a target that has come back gets less than its share;
 	// default 10 s.
@@ -503,7 +505,7 @@ func parseSticky(text string) (kind, name string, err error) {
 	switch {
 	case text == "" || text == "client":
 		return kind, "", nil
-	case (kind == "header" || kind == "cookie") && headerName.MatchString(name):
+	case kind == "header" && headerName.MatchString(name), kind == "cookie" && http1.IsToken(name): // RFC 6265 §4.1.1: also _session
 		return kind, name, nil
 	}
 	return "", "", fmt.Errorf(`%q is not one of "client", "header NAME", "cookie NAME"`, text)

@@ -24,7 +24,7 @@ upstreams:
   monolith: http://127.0.0.1:3000   # one server
   orders:
     targets: [http://10.0.0.1:8080, https://10.0.0.2]
-    sticky: cookie session
+    sticky: cookie _shop.session
     health: {path: /readyz, every: 2s}
 routes:
   - match: /
@@ -42,7 +42,7 @@ routes:
 		Listen: ":8443", Admin: "127.0.0.1:9901", TrustedProxies: []string{"10.0.0.0/8"},
 		Upstreams: map[string]gateway.Upstream{
 			"monolith": {Targets: []string{"http://127.0.0.1:3000"}},
-			"orders":   {Targets: []string{"http://10.0.0.1:8080", "https://10.0.0.2"}, Sticky: "cookie session", Health: gateway.Health{Path: "/readyz", Every: 2 * time.Second}},
+			"orders":   {Targets: []string{"http://10.0.0.1:8080", "https://10.0.0.2"}, Sticky: "cookie _shop.session", Health: gateway.Health{Path: "/readyz", Every: 2 * time.Second}},
 		},
 		Routes: []gateway.Route{
 			{Name: "/", Match: "/", To: "monolith", Timeout: 30 * time.Second},
