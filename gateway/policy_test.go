@@ -74,9 +74,15 @@ func TestBreaker(t *testing.T) {
 	config := to(bad)
 	config.Upstreams["u"] = gateway.Upstream{Targets: []string{bad}, Breaker: &gateway.Breaker{MinCalls: 10, Open: time.Hour}}
 	g := opened(t, config)
+	if health := g.Status().Upstreams[0].Targets[0].Health; health != "well" {
+		t.Errorf("with a closed breaker the target is %s", health)
+	}
 	var last *httptest.ResponseRecorder
 	for range 50 {
 		last = ask(g, "GET", "http://x/")
+	}
+	if health := g.Status().Upstreams[0].Targets[0].Health; health != "open" {
+		t.Errorf("behind an open breaker the target is %s", health)
 	}
 	if heard.Load() != 10 || last.Code != 503 || last.Header().Get("Retry-After") != "3600" {
 		t.Errorf("%d calls, status %d, Retry-After %q", heard.Load(), last.Code, last.Header().Get("Retry-After"))

@@ -4,6 +4,8 @@ import (
 	"maps"
 	"slices"
 	"time"
+
+	"github.com/banyanhq/banyan/resilience"
 )
 
 // Status is what a gateway is doing.
@@ -44,8 +46,8 @@ type UpstreamStatus struct {
 // TargetStatus is a target and what its calls have shown.
 type TargetStatus struct {
 	URL string `json:"url"`
-	// Health is "well", "aside" (calls failed; it is tried again) or "down"
-	// (health checks fail).
+	// Health is "well", "aside" (calls failed; it is tried again), "down" (health
+	// checks fail) or "open" (its breaker lets nothing through, or trials only).
 	Health string `json:"health"`
 	// InFlight are calls under way.
 	InFlight int64 `json:"in_flight"`
@@ -91,8 +93,12 @@ func (r *Route) status() RouteStatus {
 func milliseconds(d time.Duration) float64 { return float64(d) / 1e6 }
 
 func (t *target) status() TargetStatus {
+	verdict := t.health.verdict(time.Now()).String()
+	if t.policy != nil && t.policy.Stats().Breaker != resilience.Closed && verdict == well.String() {
+		verdict = "open"
+	}
 	return TargetStatus{
-		URL: t.url.String() + t.at(), Health: t.health.verdict(time.Now()).String(), InFlight: t.inFlight.Load(),
+		URL: t.url.String() + t.at(), Health: verdict, InFlight: t.inFlight.Load(),
 		Calls: t.calls.Load(), Failures: t.failures.Load(), LatencyMS: milliseconds(time.Duration(t.latency.Load())),
 	}
 }

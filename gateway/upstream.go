@@ -41,6 +41,7 @@ type target struct {
 	url     *url.URL
 	address netip.Addr // of the host; zero: what its name means when it is connected to
 	client  http.RoundTripper
+	policy  *resilience.Policy // of its calls; nil: there is none
 	close   func() error
 	stop    context.CancelFunc // of the health check; nil: there is none
 
@@ -122,7 +123,7 @@ func newTarget(text string, address netip.Addr, config *Upstream) (*target, erro
 		return nil, err
 	}
 	if policy != nil {
-		t.client = policy.Transport(t.client)
+		t.policy, t.client = policy, policy.Transport(t.client)
 	}
 	return t, nil
 }
