@@ -28,7 +28,9 @@ type Part struct {
 	// Get is the path and query, with values in braces; see the package.
 	Get string `yaml:"get"`
 	// Headers of the client that the service may see; default: all that are not
-	// about the connection, the body or the client's own copy of the answer.
+	// about the connection, the body or the client's own copy of the answer. Those
+	// that say who somebody is, as the gateway's auth.forward sets them, are among
+	// them: a list has to name them.
 	Headers []string `yaml:"headers"`
 	// Timeout of the part alone, from when it has what it needs; default: the
 	// shared one.
