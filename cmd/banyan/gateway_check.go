@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 
 	"github.com/spf13/cobra"
 
@@ -12,28 +13,44 @@ import (
 )
 
 func newCheckCommand(e *env) *cobra.Command {
+	var file string
 	var asJSON, schema bool
 	c := &cobra.Command{
 		Use: "check [FILE]", Short: "Check a gateway's configuration",
 		Long: "Read a configuration file (default " + defaultConfig + ") and say everything that is wrong with\n" +
-			"it, each with its line. Nothing is started, and no network is used.",
+			"it, each with its line. Files that it includes and OpenAPI documents are read too;\n" +
+			"certificates, keys and tokens are not. Nothing is started, and no network is used.",
 		Example: "  banyan check banyan.yaml",
 		Args:    wantArgs(1, "FILE"),
 		RunE: func(_ *cobra.Command, args []string) error {
-			file := defaultConfig
-			if len(args) == 1 {
-				file = args[0]
-			}
 			if schema {
 				_, err := e.stdout.Write(gateway.Schema())
 				return err
 			}
-			return check(e, file, asJSON)
+			return check(e, configNamed(file, args), asJSON)
 		},
 	}
+	c.Flags().StringVarP(&file, "config", "c", defaultConfig, "the same as an argument, as banyan run has it: configuration `FILE`")
 	c.Flags().BoolVar(&asJSON, "json", false, "print one JSON object")
 	c.Flags().BoolVar(&schema, "schema", false, "print the JSON Schema of such files, for editors, and do nothing else")
 	return c
+}
+
+// configNamed is the file that an argument names, or else the flag.
+func configNamed(flag string, args []string) string {
+	if len(args) == 1 {
+		return args[0]
+	}
+	return flag
+}
+
+// noFile says what to do where there is no file of the name that is looked for
+// without another one.
+func noFile(file string, err error) error {
+	if file == defaultConfig && errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("%w; name another file, or begin with the one at the top of docs/gateway.md", err)
+	}
+	return err
 }
 
 // checked is the JSON of a checked file.
@@ -50,7 +67,7 @@ func check(e *env, file string, asJSON bool) error {
 	config, err := load(file)
 	var wrong *gateway.FileError
 	if err != nil && !errors.As(err, &wrong) {
-		return err
+		return noFile(file, err)
 	}
 	if asJSON {
 		out := checked{File: file, OK: err == nil, Mistakes: []gateway.Place{}}
@@ -68,8 +85,16 @@ func check(e *env, file string, asJSON bool) error {
 	if err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(e.stdout, "%s: %d routes, %d upstreams, nothing wrong\n", file, len(config.Routes), len(config.Upstreams))
+	_, err = fmt.Fprintf(e.stdout, "%s: %s, %s, nothing wrong\n", file, count(len(config.Routes), "route"), count(len(config.Upstreams), "upstream"))
 	return err
+}
+
+// count says how many things there are.
+func count(n int, thing string) string {
+	if n != 1 {
+		thing += "s"
+	}
+	return fmt.Sprintf("%d %s", n, thing)
 }
 
 // load is gateway.Load, with what only the binary knows to be wrong.

@@ -24,20 +24,20 @@ func newRunCommand(e *env) *cobra.Command {
 	var file, pidFile string
 	var every time.Duration
 	c := &cobra.Command{
-		Use: "run", Short: "Run a gateway",
-		Long: "Run the gateway that a configuration file describes. The file is read again when it\n" +
-			"changes: requests under way end with the old configuration, later ones begin with the\n" +
-			"new one, and a file with a mistake changes nothing. The addresses are those of the\n" +
-			"start. An interrupt drains. With --pid-file a hangup (SIGHUP) starts the program anew, which\n" +
+		Use: "run [FILE]", Short: "Run a gateway",
+		Long: "Run the gateway that a configuration file (default " + defaultConfig + ") describes. The\n" +
+			"file is read again when it changes: requests under way end with the old configuration,\n" +
+			"later ones begin with the new one, and a file with a mistake changes nothing. The\n" +
+			"addresses are those of the start. An interrupt drains. With --pid-file a hangup (SIGHUP) starts the program anew, which\n" +
 			"may be a newer one: it takes the listening sockets over, and then the old process\n" +
 			"drains.",
-		Example: "  banyan run -c banyan.yaml",
-		Args:    noArgs,
-		RunE: func(c *cobra.Command, _ []string) error {
+		Example: "  banyan run banyan.yaml",
+		Args:    wantArgs(1, "FILE"),
+		RunE: func(c *cobra.Command, args []string) error {
 			if every <= 0 {
 				return usage("--reload-every is how often the file is looked at, such as 1s; have %s", every)
 			}
-			return runGateway(c.Context(), e, file, pidFile, every)
+			return runGateway(c.Context(), e, configNamed(file, args), pidFile, every)
 		},
 	}
 	c.Flags().StringVarP(&file, "config", "c", defaultConfig, "configuration `FILE`")
@@ -88,7 +88,7 @@ func runGateway(ctx context.Context, e *env, file, pidFile string, every time.Du
 	}
 	g, err := edge.Open(ctx, file, options)
 	if err != nil {
-		return err
+		return noFile(file, err)
 	}
 	if err := ready(); err != nil {
 		return errors.Join(err, g.Close())

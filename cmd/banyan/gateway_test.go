@@ -32,7 +32,7 @@ func written(t *testing.T, text string) string {
 func TestCheck(t *testing.T) {
 	t.Parallel()
 	good := written(t, "upstreams: {app: http://127.0.0.1:3000}\nroutes: [{match: /, to: app}]\n")
-	if got := command(t, nil, "check", good); got.code != exitDone || got.stdout != good+": 1 routes, 1 upstreams, nothing wrong\n" {
+	if got := command(t, nil, "check", good); got.code != exitDone || got.stdout != good+": 1 route, 1 upstream, nothing wrong\n" {
 		t.Errorf("%+v", got)
 	}
 	wrong := written(t, "upstreams: {app: http://127.0.0.1:3000}\nroutes:\n- match: /\n  to: ap\n")
@@ -44,6 +44,17 @@ func TestCheck(t *testing.T) {
 	var out checked
 	if err := json.Unmarshal([]byte(got.stdout), &out); err != nil || got.code != exitFailed || out.OK || len(out.Mistakes) != 1 || out.Mistakes[0].Line != 4 {
 		t.Errorf("%+v, %v", got, err)
+	}
+	if got := command(t, nil, "check", "-c", wrong); got.code != exitFailed || !strings.Contains(got.stderr, `there is no upstream "ap"`) {
+		t.Errorf("%+v", got)
+	}
+	for _, name := range []string{"check", "run"} { // the tests' folder has no such file
+		if got := command(t, nil, name); got.code != exitFailed || !strings.Contains(got.stderr, "banyan.yaml: no such file or directory; name another file") {
+			t.Errorf("%+v", got)
+		}
+	}
+	if got := command(t, nil, "run", wrong); got.code != exitFailed || !strings.Contains(got.stderr, `there is no upstream "ap"`) {
+		t.Errorf("%+v", got)
 	}
 	if got := command(t, nil, "check", good+"x"); got.code != exitFailed || !strings.Contains(got.stderr, "no such file") {
 		t.Errorf("%+v", got)
