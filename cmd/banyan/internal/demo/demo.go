@@ -13,6 +13,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/url"
 	"os"
 	"path/filepath"
 	"time"
@@ -93,6 +94,7 @@ type demo struct {
 	stdout   io.Writer // the summary and nothing else
 	stderr   io.Writer
 	terminal bool
+	printed  *summary // nil: none yet
 }
 
 func (d *demo) say(format string, args ...any) { fmt.Fprintf(d.stderr, format+"\n", args...) }
@@ -115,7 +117,7 @@ func (d *demo) run(ctx context.Context) error {
 	stopped := make(chan error, 1)
 	go func() { stopped <- a.Run(serving) }()
 	d.say("Shop: http://%s (interface: http://%[1]s/openapi.json)", a.Addr())
-	d.say("It stands behind a gateway: %s; banyan routes --admin %s", filepath.Join(d.dir, configFile), a.edge.AdminAddr())
+	d.say("It stands behind a gateway: %s", filepath.Join(d.dir, configFile))
 
 	working, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -132,13 +134,13 @@ func (d *demo) run(ctx context.Context) error {
 		stop()
 		return errors.Join(err, <-stopped)
 	}
-	return d.serveOn(ctx, a.Addr(), stop, stopped)
+	return d.serveOn(ctx, a.Addr(), a.edge.AdminAddr(), stop, stopped)
 }
 
 // serveOn goes on until Ctrl-C, or stops at once with --exit.
-func (d *demo) serveOn(ctx context.Context, addr string, stop func(), stopped <-chan error) error {
+func (d *demo) serveOn(ctx context.Context, addr, admin string, stop func(), stopped <-chan error) error {
 	if !d.exit {
-		d.say("One screen of the app, made of five services: curl 'http://%s/mobile/home?customer=17850'", addr)
+		d.suggest(addr, admin)
 		d.say("Serving at http://%s. Ctrl-C stops.", addr)
 		select {
 		case <-ctx.Done():
@@ -149,6 +151,17 @@ func (d *demo) serveOn(ctx context.Context, addr string, stop func(), stopped <-
 	}
 	stop()
 	return <-stopped
+}
+
+// suggest says what to look at first: things of which there is something to see.
+func (d *demo) suggest(addr, admin string) {
+	customer, product := "17850", "85123A" // of the data set
+	if d.printed != nil && len(d.printed.TopCustomers) > 0 && len(d.printed.TopProducts) > 0 {
+		customer, product = d.printed.TopCustomers[0].id, d.printed.TopProducts[0].id
+	}
+	d.say("One screen of the app, made of five services:\n  curl 'http://%s/mobile/home?customer=%s'", addr, url.QueryEscape(customer))
+	d.say("A product as partners see it:\n  curl http://%s/partner/products/%s", addr, url.PathEscape(product))
+	d.say("What the gateway has done:\n  go run ./cmd/banyan routes --admin %s", admin)
 }
 
 // work imports the month and prints the summary.
@@ -176,6 +189,7 @@ func (d *demo) work(ctx context.Context, addr string, month *retail.File, damage
 	if damage != nil {
 		return damage
 	}
+	d.printed = s
 	if err := s.print(d.stdout, d.json); err != nil {
 		return fmt.Errorf("demo: print the summary: %w", err)
 	}

@@ -80,12 +80,12 @@ func throughGateway(t *testing.T, url, said, dir string) {
 	if _, err := gateway.Load(filepath.Join(dir, "banyan.yaml")); err != nil {
 		t.Error(err)
 	}
-	throughChannels(t, url)
+	throughChannels(t, url, said)
 }
 
 // throughChannels: each channel gets one answer of several services, and nothing is
 // missing in it.
-func throughChannels(t *testing.T, url string) {
+func throughChannels(t *testing.T, url, said string) {
 	t.Helper()
 	get := func(path string, into any) {
 		t.Helper()
@@ -108,8 +108,12 @@ func throughChannels(t *testing.T, url string) {
 			}
 		}
 	}
-	get("/mobile/home?customer=17850", &home)
-	if home.User.Status != "active" || len(home.Popular.Items) != 5 || home.Popular.Items[0].Product.Description == "" {
+	shown := regexp.MustCompile(`curl 'http://[^/]+(/mobile/home\?customer=\S+)'`).FindStringSubmatch(said)
+	if shown == nil {
+		t.Fatalf("no screen is suggested:\n%s", said)
+	}
+	get(shown[1], &home)
+	if len(home.Orders.Items) == 0 || home.User.Status != "active" || len(home.Popular.Items) != 5 || home.Popular.Items[0].Product.Description == "" {
 		t.Errorf("the app's first screen: %+v", home)
 	}
 	var product struct{ SKU, Price string }
