@@ -161,6 +161,7 @@ func (d *demo) suggest(addr, admin string) {
 	}
 	d.say("One screen of the app, made of five services:\n  curl 'http://%s/mobile/home?customer=%s'", addr, url.QueryEscape(customer))
 	d.say("A product as partners see it:\n  curl http://%s/partner/products/%s", addr, url.PathEscape(product))
+	d.say("What only the shop's staff may do, and gets 401 without their key:\n  curl -X PUT http://%s/users/%s/block -H 'Content-Type: application/json' -d '{\"reason\":\"fraud\"}' -H \"X-Api-Key: $(cat '%s')\"", addr, url.PathEscape(customer), filepath.Join(d.dir, staffKey))
 	d.say("What the gateway has done:\n  go run ./cmd/banyan routes --admin %s", admin)
 }
 

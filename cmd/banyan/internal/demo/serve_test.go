@@ -3,7 +3,9 @@ package demo_test
 import (
 	"context"
 	"encoding/json"
+	"io"
 	"net/http"
+	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -81,6 +83,50 @@ func throughGateway(t *testing.T, url, said, dir string) {
 		t.Error(err)
 	}
 	throughChannels(t, url, said)
+	onlyStaff(t, url, dir)
+}
+
+// onlyStaff: what changes customers, limits and payments needs the staff's key.
+func onlyStaff(t *testing.T, url, dir string) {
+	t.Helper()
+	key, err := os.ReadFile(filepath.Join(dir, "staff.key"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		method, path, body string
+		status             int // with the key
+	}{
+		{"PUT", "/users/u1/block", `{"reason":"fraud"}`, 200},
+		{"DELETE", "/users/u1/block", "", 200},
+		{"PUT", "/users/u1", `{"name":"Ann"}`, 200},
+		{"PUT", "/limits/u1", `{"amount":"10"}`, 200},
+		{"DELETE", "/limits/u1", "", 204},
+		{"PUT", "/payments/p1", `{"order":"1","customer":"u1","amount":"5"}`, 201},
+	} {
+		for _, with := range []string{"", strings.TrimSpace(string(key))} {
+			r, err := http.NewRequestWithContext(t.Context(), c.method, url+c.path, strings.NewReader(c.body))
+			if err != nil {
+				t.Fatal(err)
+			}
+			r.Header.Set("Content-Type", "application/json")
+			want := c.status
+			if with == "" {
+				want = http.StatusUnauthorized
+			} else {
+				r.Header.Set("X-Api-Key", with)
+			}
+			resp, err := http.DefaultClient.Do(r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			text, _ := io.ReadAll(resp.Body)
+			_ = resp.Body.Close()
+			if resp.StatusCode != want {
+				t.Errorf("%s %s, with a key: %t: status %d, want %d: %s", c.method, c.path, with != "", resp.StatusCode, want, text)
+			}
+		}
+	}
 }
 
 // throughChannels: each channel gets one answer of several services, and nothing is

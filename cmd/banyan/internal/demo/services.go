@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/banyanhq/banyan/app"
+	"github.com/banyanhq/banyan/auth"
 	"github.com/banyanhq/banyan/cmd/banyan/internal/edge"
 	"github.com/banyanhq/banyan/example/monolith"
 	"github.com/banyanhq/banyan/example/shop/api"
@@ -39,13 +40,15 @@ type old struct {
 const configFile = "banyan.yaml"
 
 // config is written anew by each run, because the services behind have other
-// ports then. %s: listen, admin, shop, monolith.
+// ports then. %s: listen, admin, the staff's keys, shop, monolith.
 const config = `# The gateway of "banyan demo". Change it while the demo runs: it is taken over
 # within a second. "banyan check" says what is wrong with it, "banyan routes"
 # what it does. The next run writes it anew, and the files of the channels too.
 listen: %s
 admin: %s
 access_log: false
+credentials:
+  staff: {api_keys: {file: %q}}
 upstreams:
   shop: {targets: ["http://%s"], health: {path: /readyz}}
   monolith: http://%s
@@ -53,6 +56,11 @@ routes:
   - name: shop
     match: /
     to: shop
+  # What only the shop's staff may do; "banyan key" makes more keys.
+  - {match: PUT /users/, to: shop, auth: {by: [staff]}}
+  - {match: DELETE /users/, to: shop, auth: {by: [staff]}}
+  - {match: /limits/, to: shop, auth: {by: [staff]}}
+  - {match: PUT /payments/, to: shop, auth: {by: [staff]}}
   - name: monolith
     match: /monolith/
     strip_prefix: /monolith
@@ -79,6 +87,32 @@ func (d *demo) writeChannels() error {
 		if err != nil {
 			return fmt.Errorf("demo: %w", err)
 		}
+	}
+	return nil
+}
+
+// The staff's key, and the list that the gateway reads.
+const (
+	staffKey  = "staff.key"
+	staffKeys = "staff-keys.json"
+)
+
+// writeStaffKey makes a key for the shop's staff, once for each folder.
+func (d *demo) writeStaffKey(ctx context.Context) error {
+	file := filepath.Join(d.dir, staffKey)
+	if _, err := os.Stat(file); err == nil {
+		return nil
+	}
+	text, key, err := auth.GenerateKey("byn", "staff")
+	if err != nil {
+		return fmt.Errorf("demo: %w", err)
+	}
+	err = auth.KeyFile(filepath.Join(d.dir, staffKeys)).Update(ctx, func([]auth.Key) ([]auth.Key, error) { return []auth.Key{key}, nil })
+	if err == nil {
+		err = os.WriteFile(file, []byte(text+"\n"), 0o600)
+	}
+	if err != nil {
+		return fmt.Errorf("demo: %w", err)
 	}
 	return nil
 }
@@ -139,13 +173,17 @@ func (d *demo) openEdge(ctx context.Context, s *services) (*edge.Edge, error) {
 	if err != nil {
 		return nil, fmt.Errorf("demo: --listen %s: %w", d.listen, err)
 	}
-	if err := d.writeChannels(); err != nil {
+	if err := errors.Join(d.writeChannels(), d.writeStaffKey(context.WithoutCancel(ctx))); err != nil {
 		return nil, err
+	}
+	keys, err := filepath.Abs(filepath.Join(d.dir, staffKeys))
+	if err != nil {
+		return nil, fmt.Errorf("demo: %w", err)
 	}
 	free := net.JoinHostPort(host, "0")
 	var first error
 	for _, at := range [][2]string{{d.listen, d.admin}, {d.listen, "127.0.0.1:0"}, {free, "127.0.0.1:0"}} {
-		text := fmt.Sprintf(config, at[0], at[1], s.shop.Addr(), s.monolith.listener.Addr())
+		text := fmt.Sprintf(config, at[0], at[1], keys, s.shop.Addr(), s.monolith.listener.Addr())
 		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 			return nil, fmt.Errorf("demo: %w", err)
 		}
