@@ -252,6 +252,15 @@ func (b *body) fail(err error) error {
 	return err
 }
 
+// over reports whether the body was read to its end, and nobody reads it.
+func (b *body) over() bool {
+	if !b.mu.TryLock() {
+		return false
+	}
+	defer b.mu.Unlock()
+	return errors.Is(b.err, io.EOF)
+}
+
 // Close implements io.Closer: later reads fail. It does not read what is left.
 func (b *body) Close() error {
 	b.mu.Lock()

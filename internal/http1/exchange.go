@@ -318,6 +318,9 @@ func (x *exchange) receive(conn *clientConn) (*http.Response, error) {
 		if err != nil {
 			return nil, err
 		}
+		if resp.StatusCode == http.StatusSwitchingProtocols && x.request.Header["Upgrade"] == nil {
+			return nil, badAnswer("it switches protocols, and nobody asked for that") // RFC 9110 §15.2.2
+		}
 		if resp.StatusCode >= 200 || resp.StatusCode == http.StatusSwitchingProtocols {
 			x.setBody(conn, resp)
 			return resp, nil

@@ -389,7 +389,9 @@ func (w *response) fail() {
 }
 
 // Hijack implements http.Hijacker. What the handler has written before is
-// discarded if it was not flushed.
+// discarded if it was not flushed. A request whose body was not read to its end
+// keeps its connection: whoever reads that body, such as a call to an upstream,
+// would go on to fill a buffer that is somebody else's by then.
 func (w *response) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	c := w.conn
 	if c.hijacked {
@@ -397,6 +399,9 @@ func (w *response) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	}
 	if w.status != 0 && w.status != http.StatusSwitchingProtocols {
 		return nil, nil, errors.New("http1: hijack after the answer began")
+	}
+	if b, ok := w.request.Body.(*body); ok && !b.over() {
+		return nil, nil, errors.New("http1: hijack before the end of the body")
 	}
 	c.watch.stop()
 	c.hijacked = true

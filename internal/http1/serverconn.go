@@ -158,7 +158,14 @@ func (c *serverConn) one(text string) bool {
 		return false
 	}
 	c.watch.stop()
-	return c.finish(w, b)
+	if c.finish(w, b) {
+		return true
+	}
+	_ = c.conn.Close() // wakes who still reads the body; the buffer is about to be given back
+	if b != nil {
+		_ = b.Close() // it waits for them
+	}
+	return false
 }
 
 // requestBody gives the request its body; nil: it has none.
