@@ -135,10 +135,18 @@ func (r *RouteCache) wrap(route string, c *cache.Cache, next http.Handler) (http
 			return id.Key()
 		}
 	}
+	// An API key and a client certificate are in no header that a cache knows.
+	rules.Credentials = identified
 	if len(r.Tags) > 0 {
 		rules.Tags = func(*http.Request) []string { return r.Tags }
 	}
 	return c.Handler(rules, next)
+}
+
+// identified reports whether a credential proved who sent a request.
+func identified(r *http.Request) bool {
+	_, ok := auth.From(r.Context())
+	return ok
 }
 
 // checkCaches reports what is wrong with the cache and its routes.

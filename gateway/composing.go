@@ -23,7 +23,7 @@ func (s *state) composed(r *Route, p *resilience.Policy) (http.Handler, error) {
 		}
 		return &partCaller{forwarder: newForwarder(r, u, p), upstream: u, state: s}
 	}
-	options := &compose.Options{Failed: func(req *http.Request, part string, err error) {
+	options := &compose.Options{Credentials: identified, Failed: func(req *http.Request, part string, err error) {
 		s.log.Warn("a part of an answer failed", "route", r.Name, "part", part, "trace", arrivalOf(req.Context()).trace.id(), "error", err.Error())
 	}}
 	return compose.New(r.Name, r.Compose, upstream, options)

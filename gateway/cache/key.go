@@ -20,7 +20,7 @@ type ask struct {
 	target  uint64 // of the part of the key that is the URI
 	urlLen  int    // length of that part
 	arrived uint64 // the last purge that happened before it
-	auth    bool   // has Authorization and no class: RFC 9111 §3.5 applies
+	auth    bool   // has credentials and no class: RFC 9111 §3.5 applies
 	query   string // what is left of the query by the rules
 	client  control
 }
@@ -28,7 +28,7 @@ type ask struct {
 // partition says whom the answers of a key are for.
 const (
 	everyone    = byte('-') // requests without credentials
-	credentials = byte('a') // requests with Authorization and no class
+	credentials = byte('a') // requests with credentials and no class
 	class       = byte('c') // the class that Rules.Principal named
 )
 
@@ -194,7 +194,7 @@ func (h *handler) appendPartition(b []byte, r *http.Request, a *ask, s *survey) 
 			return appendPart(append(b, class), name)
 		}
 	}
-	if s.auth {
+	if s.auth || h.rules.Credentials != nil && h.rules.Credentials(r) {
 		a.auth = true
 		return append(b, credentials)
 	}

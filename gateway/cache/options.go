@@ -130,6 +130,10 @@ type Rules struct {
 	// from those of other requests; and requests with Cookie pass through,
 	// except as Cookies says.
 	Principal func(*http.Request) string
+	// Credentials reports whether a request shows who sent it in another way than
+	// by Authorization or Cookie, such as an API key or a client certificate. Then
+	// what is said of Authorization goes for it too. Default: none does.
+	Credentials func(*http.Request) bool
 	// Partition keeps the answers of these rules apart from those of others for
 	// the same URLs, such as of a route with other conditions. Purges and
 	// invalidation by unsafe methods meet all of them. Default: none.

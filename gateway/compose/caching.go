@@ -174,13 +174,12 @@ func nextItem(line string) (item, rest string, ok bool) {
 // control is the Cache-Control of the whole. To a request with credentials, it is
 // for everybody only if each answer said so (RFC 9111 §3.5): must-revalidate of one
 // alone would open the others.
-func (f *freshness) control(request http.Header, now time.Time) string {
+func (f *freshness) control(credentials bool, now time.Time) string {
 	left := (f.until.Sub(now) + time.Second - 1) / time.Second // less what the other parts took
 	if f.never || left <= 0 {
 		return "no-store"
 	}
 	var out []string
-	credentials := len(request["Authorization"]) > 0 || len(request["Cookie"]) > 0
 	switch {
 	case f.private || f.closed && credentials:
 		out = append(out, "private")

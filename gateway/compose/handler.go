@@ -25,6 +25,10 @@ type Options struct {
 	// before ServeHTTP returns. Parts that are cancelled, or that lack what another
 	// one failed to give, are no failures of their own.
 	Failed func(r *http.Request, part string, err error)
+	// Credentials, if set, reports whether a request shows who sent it in another
+	// way than by Authorization or Cookie. Then its answer is for everybody only
+	// if each part says so.
+	Credentials func(r *http.Request) bool
 }
 
 // Handler answers with what the parts answer. It is an http.Handler.
@@ -32,6 +36,7 @@ type Handler struct {
 	*plan
 	calls  []http.RoundTripper // by part
 	failed func(*http.Request, string, error)
+	known  func(*http.Request) bool // by other credentials than those in the header
 	vary   []string
 }
 
@@ -47,9 +52,12 @@ func New(name string, c *Config, upstream func(name string) http.RoundTripper, o
 		}
 		return nil, fmt.Errorf("compose: route %s: %w: %s", name, banyan.ErrInvalid, strings.Join(texts, "; "))
 	}
-	h := &Handler{plan: p, failed: func(*http.Request, string, error) {}, vary: p.sources(fromHeader)}
+	h := &Handler{plan: p, failed: func(*http.Request, string, error) {}, known: func(*http.Request) bool { return false }, vary: p.sources(fromHeader)}
 	if o != nil && o.Failed != nil {
 		h.failed = o.Failed
+	}
+	if o != nil && o.Credentials != nil {
+		h.known = o.Credentials
 	}
 	for _, part := range p.parts {
 		calls := upstream(part.To)
@@ -105,13 +113,18 @@ func (r *run) header(h http.Header) {
 		h.Set(Missing, strings.Join(names, ", "))
 		r.fresh.never = true
 	}
-	h.Set("Cache-Control", r.fresh.control(r.in.Header, time.Now()))
+	h.Set("Cache-Control", r.fresh.control(r.credentials(), time.Now()))
 	for _, name := range r.handler.vary {
 		r.fresh.vary.add(http.CanonicalHeaderKey(name))
 	}
 	if vary := r.fresh.vary.sorted(); len(vary) > 0 {
 		h.Add("Vary", strings.Join(vary, ", "))
 	}
+}
+
+// credentials reports whether the request shows who sent it.
+func (r *run) credentials() bool {
+	return len(r.in.Header["Authorization"]) > 0 || len(r.in.Header["Cookie"]) > 0 || r.handler.known(r.in)
 }
 
 // write builds the answer; false if it is too large.
