@@ -132,13 +132,15 @@ func (c *Client) RoundTrip(r *http.Request) (*http.Response, error) {
 // take returns a kept connection, or a new one.
 func (c *Client) take(x *exchange) (*clientConn, error) {
 	for {
-		conn, spare := c.pop()
+		conn := c.pop()
 		if conn == nil {
 			return c.dial(x.request.Context())
 		}
-		// What cannot be sent again is not risked on a connection that the
-		// server has closed.
-		if spare && x.repeatable() || alive(conn.conn) {
+		// One that the server has closed is of no use. One on which it has sent
+		// something since its last answer is worse: that would be taken for the
+		// answer to this call, and may be what somebody else uploaded (a body behind
+		// a HEAD or a 204, or a Content-Length that is too small; RFC 9112 §9.2).
+		if alive(conn.conn) {
 			conn.reused = true
 			return conn, nil
 		}
@@ -146,18 +148,16 @@ func (c *Client) take(x *exchange) (*clientConn, error) {
 	}
 }
 
-// pop takes a kept connection, if there is one, and says whether a call may be
-// sent again.
-func (c *Client) pop() (conn *clientConn, spare bool) {
+// pop takes a kept connection, if there is one.
+func (c *Client) pop() *clientConn {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.spare = min(c.spare+1, repeatCost*c.options.MaxIdle)
-	spare = c.spare >= repeatCost
 	n := len(c.idle) - 1
 	if n < 0 {
-		return nil, spare
+		return nil
 	}
-	conn = c.idle[n]
+	conn := c.idle[n]
 	c.idle[n] = nil
 	c.idle = c.idle[:n]
 	if time.Since(conn.since) > c.options.IdleTimeout { // so are all below it
@@ -167,9 +167,9 @@ func (c *Client) pop() (conn *clientConn, spare bool) {
 		}
 		c.idle = c.idle[:0]
 		conn.close()
-		return nil, spare
+		return nil
 	}
-	return conn, spare
+	return conn
 }
 
 // put keeps a connection.
