@@ -46,7 +46,9 @@ func (f *forwarder) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	late := &c.late
 	late.begin(f.route.Timeout, &c.Lifetime)
 	defer late.end()
-	if a := arrivalOf(c); w == http.ResponseWriter(&a.answer) {
+	// Two that are asked at once would both inform the client, at the same time, and
+	// the slower one perhaps when its answer is over already.
+	if a := arrivalOf(c); w == http.ResponseWriter(&a.answer) && f.route.Hedge == nil {
 		a.direct = true
 	}
 	out := f.outgoing(r, c)
