@@ -156,13 +156,15 @@ func shows(status int) bool {
 	return true
 }
 
+const otherMethod = "other"
+
 // knownMethod bounds how many there are.
 func knownMethod(method string) string {
 	switch method {
 	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions:
 		return method
 	}
-	return "other"
+	return otherMethod
 }
 
 // maxFolded is how many segments of a path are kept.

@@ -98,7 +98,7 @@ func NewFront(h http.Handler, options *FrontOptions) (*Front, error) {
 		return nil, err
 	}
 	f.two = &http.Server{
-		Handler: paced(h), MaxHeaderBytes: maxHeadBytes, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 75 * time.Second,
+		Handler: paced(known(h)), MaxHeaderBytes: maxHeadBytes, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 75 * time.Second,
 		HTTP2:     &http.HTTP2Config{MaxConcurrentStreams: maxStreams},
 		Protocols: new(http.Protocols), ConnContext: f.hand.shunned.watch,
 		ErrorLog: slog.NewLogLogger(f.options.Log.Handler(), slog.LevelDebug),
@@ -106,6 +106,23 @@ func NewFront(h http.Handler, options *FrontOptions) (*Front, error) {
 	f.two.Protocols.SetHTTP2(true)
 	f.two.Protocols.SetUnencryptedHTTP2(true)
 	return f, nil
+}
+
+// known refuses methods as internal/http1 does. net/http lets every token pass, and
+// one that no route names would go to the route for all of them, past the one that
+// guards GET; to many servers "get" is GET.
+func known(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch {
+		case r.Method == http.MethodConnect || r.Method == http.MethodTrace:
+			w.Header().Set("Allow", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS")
+			Problem(w, http.StatusMethodNotAllowed, "CONNECT and TRACE are not served")
+		case knownMethod(r.Method) == otherMethod:
+			Problem(w, http.StatusNotImplemented, "unknown method")
+		default:
+			h.ServeHTTP(w, r)
+		}
+	})
 }
 
 // Run serves a listener until the context ends. Then it closes the listener,
