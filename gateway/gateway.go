@@ -365,6 +365,7 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		g.unserved(w, r, s, "", http.StatusBadRequest, err.Error())
 		return
 	}
+	r = withoutNamed(r)
 	if path != r.URL.EscapedPath() {
 		u := *r.URL // of a copy: the request is the caller's
 		u.Path, u.RawPath = unescape(path), path
