@@ -380,6 +380,8 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		route, allowed = s.lookup(r, c.host, path)
 	}
 	switch {
+	case route != nil && route.unclear(r):
+		Problem(w, http.StatusBadRequest, "the query, or a header, can be read in more than one way")
 	case route != nil:
 		a := &arrival{Context: r.Context(), client: c, host: r.Host, path: path, route: route, trace: newTrace(r), answer: recorder{ResponseWriter: w}}
 		if s.collector != nil {

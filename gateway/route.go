@@ -42,8 +42,39 @@ func (r *Route) specific() int {
 	return n
 }
 
+// unclear reports whether the headers and the query that a route has conditions on
+// are read differently by different servers: the gateway would take the request for
+// one that another route lets in, and the upstream for the one that is meant here.
+// Some take the last of two values, some cut a query at semicolons, and what is no
+// escape is text to most.
+func (r *Route) unclear(req *http.Request) bool {
+	for name, want := range r.Headers {
+		if want != "*" && several(req.Header[http.CanonicalHeaderKey(name)]) {
+			return true
+		}
+	}
+	if len(r.Query) == 0 {
+		return false
+	}
+	query, err := url.ParseQuery(req.URL.RawQuery)
+	if err != nil {
+		return true
+	}
+	for name, want := range r.Query {
+		if want != "*" && several(query[name]) {
+			return true
+		}
+	}
+	return false
+}
+
+// several reports whether values differ.
+func several(values []string) bool {
+	return slices.ContainsFunc(values, func(v string) bool { return v != values[0] })
+}
+
 // conditionsHold reports whether the headers and the query are as the route has
-// it. The first value of each counts.
+// it.
 func (r *Route) conditionsHold(req *http.Request) bool {
 	for name, want := range r.Headers {
 		values := req.Header[http.CanonicalHeaderKey(name)]
@@ -54,7 +85,7 @@ func (r *Route) conditionsHold(req *http.Request) bool {
 	if len(r.Query) == 0 {
 		return true
 	}
-	query, _ := url.ParseQuery(req.URL.RawQuery) // what is broken does not match
+	query, _ := url.ParseQuery(req.URL.RawQuery) // what is broken is unclear
 	for name, want := range r.Query {
 		if !query.Has(name) || want != "*" && query.Get(name) != want {
 			return false

@@ -169,11 +169,12 @@ func (n *node) find(q *query, at int) *Route {
 	return n.first(q, rest)
 }
 
-// first returns the first route of some endings that lets the request in.
+// first returns the first route of some endings that lets the request in, or for
+// which nobody can say whether it does.
 func (n *node) first(q *query, ends ...ending) *Route {
 	for _, e := range ends {
 		for _, r := range n.ends[e] {
-			if !r.conditionsHold(q.request) {
+			if !r.conditionsHold(q.request) && !r.unclear(q.request) {
 				continue
 			}
 			if r.takes(q.request.Method) {
