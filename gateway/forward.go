@@ -153,6 +153,11 @@ func (f *forwarder) outgoing(r *http.Request, c *call) *http.Request {
 	if r.Body != nil && r.Body != http.NoBody && !http1.Arrived(r.Body) {
 		out.Body = awaited{r.Body, &c.late}
 	}
+	if r.ContentLength < 0 && out.Body != nil {
+		out.Trailer = http.Header{}
+		out.Body = &trailing{out.Body, r, out.Trailer}
+		copyTrailer(out.Trailer, r.Trailer) // over HTTP/2 their names are known now
+	}
 	out.Header = f.header(r)
 	path := f.rewrite(arrivalOf(r.Context()).path)
 	out.URL = &url.URL{Scheme: "http", Host: r.Host, Opaque: path, RawQuery: r.URL.RawQuery, ForceQuery: r.URL.ForceQuery}

@@ -374,6 +374,7 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		r = &out
 	}
 	c := newClient(r, s.trusted)
+	r = withoutClaims(r)
 	route := s.preflighted(r, c.host, path)
 	var allowed []string
 	if route == nil {
