@@ -123,6 +123,7 @@ func (c *CacheConfig) open() (*cache.Cache, error) {
 func (r *RouteCache) wrap(route string, c *cache.Cache, next http.Handler) (http.Handler, error) {
 	rules := &cache.Rules{
 		Partition: route, // two routes may have the same URLs under different conditions
+		Unseen:    []string{"X-Forwarded-For", "Traceparent"},
 		TTL:       r.TTL, StaleWhileRevalidate: r.StaleWhileRevalidate, StaleIfError: r.StaleIfError, Jitter: r.Jitter,
 		Cookies: r.Cookies, Headers: r.Headers, Query: r.Query, IgnoreQuery: r.IgnoreQuery,
 	}

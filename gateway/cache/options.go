@@ -146,6 +146,10 @@ type Rules struct {
 	// Headers of the request whose values are part of the key, as if each answer
 	// named them in Vary.
 	Headers []string
+	// Unseen are headers that the handler behind sets by itself, so that the cache
+	// sees another value than the origin. Answers that name one in Vary are not
+	// stored: nobody here can tell whom they are for. Default: none.
+	Unseen []string
 	// Query, when not nil, lists the only query parameters that are part of the
 	// key; otherwise IgnoreQuery lists those that are not. Names are compared as
 	// they stand in the URL. The order of parameters always matters.

@@ -2,6 +2,7 @@ package cache
 
 import (
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -107,7 +108,7 @@ func (h *handler) refuse(a *ask, p *plan, cc *control, status int, header http.H
 		return "authorization" // §3.5
 	case len(header["Set-Cookie"]) > 0 && !h.rules.StripSetCookie:
 		return "set-cookie"
-	case !ok:
+	case !ok || slices.ContainsFunc(names, func(name string) bool { return slices.Contains(h.rules.Unseen, name) }):
 		return "vary"
 	case len(header["Trailer"]) > 0 || header.Get("Content-Range") != "":
 		return "partial"
