@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/netip"
 	"strings"
 
 	"github.com/banyanhq/banyan"
@@ -155,7 +156,7 @@ func (c RouteLimit) rule(name string) (limit.Rule, error) {
 
 // keyOf returns whose requests are counted together.
 func keyOf(per string) (func(*http.Request) string, error) {
-	address := func(r *http.Request) string { return "a" + arrivalOf(r.Context()).client.address }
+	address := func(r *http.Request) string { return "a" + networkOf(arrivalOf(r.Context()).client.address) }
 	kind, name, _ := strings.Cut(per, " ")
 	switch {
 	case per == "" || per == "client":
@@ -173,6 +174,20 @@ func keyOf(per string) (func(*http.Request) string, error) {
 		return func(r *http.Request) string { return r.Header.Get(name) }, nil
 	}
 	return nil, fmt.Errorf(`%q is not one of "client", "identity", "route", "header NAME"`, per)
+}
+
+// networkOf returns what belongs to one client: an address of IPv4, or the /64 of
+// one of IPv6, within which everybody has as many as they like (RFC 6177 §2).
+func networkOf(address string) string {
+	a, err := netip.ParseAddr(address)
+	if err != nil || a.Unmap().Is4() {
+		return address
+	}
+	network, err := a.WithZone("").Prefix(64)
+	if err != nil {
+		return address
+	}
+	return network.String()
 }
 
 // checkLimits reports what is wrong with limits. Whether there is a store for

@@ -106,7 +106,7 @@ func (s *shunned) add(a net.Addr) {
 	if s.until == nil || len(s.until) >= maxShunned {
 		s.until = map[netip.Addr]time.Time{}
 	}
-	s.until[addressOf(a)] = time.Now().Add(shunning)
+	s.until[blockOf(a)] = time.Now().Add(shunning)
 }
 
 // has reports whether an address is shunned.
@@ -116,7 +116,7 @@ func (s *shunned) has(a net.Addr) bool {
 	if len(s.until) == 0 {
 		return false
 	}
-	at := addressOf(a)
+	at := blockOf(a)
 	until, ok := s.until[at]
 	if ok && time.Now().After(until) {
 		delete(s.until, at)
@@ -129,6 +129,15 @@ func (s *shunned) has(a net.Addr) bool {
 func addressOf(a net.Addr) netip.Addr {
 	at, _ := netip.ParseAddrPort(a.String())
 	return at.Addr().Unmap()
+}
+
+// blockOf returns who is shunned: see networkOf.
+func blockOf(a net.Addr) netip.Addr {
+	at := addressOf(a)
+	if network, err := at.Prefix(64); err == nil && !at.Is4() {
+		return network.Addr()
+	}
+	return at
 }
 
 // ended counts a stream.
