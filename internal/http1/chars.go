@@ -62,10 +62,16 @@ func ValidHost(s string) bool {
 			}
 			port, found = rest[1:], true
 		}
-	} else if host, port, found = strings.Cut(s, ":"); host == "" || !all(host, hostByte) {
+	} else if host, port, found = strings.Cut(s, ":"); !validName(host) {
 		return false
 	}
 	return !found || validPort(port)
+}
+
+// validName refuses empty labels: a server that drops the dots would see another
+// name than who chose by it. One dot at the end is the root.
+func validName(s string) bool {
+	return s != "" && s[0] != '.' && !strings.Contains(s, "..") && all(s, hostByte)
 }
 
 func validPort(s string) bool {
