@@ -74,6 +74,7 @@ type state struct {
 	era       int // of what is stored: it changes with the routes
 	limits    *limits
 	handlers  map[*Route]http.Handler
+	identity  []string          // headers that say who somebody is
 	stats     map[string]*stats // by the name of the route
 	collector *collector        // of the catalogue; nil: there is none
 }
@@ -228,6 +229,7 @@ func (s *state) addParts(old *state, g *Gateway) (err error) {
 // addRoutes makes the handlers.
 func (s *state) addRoutes(old *state) error {
 	all := s.config.identityHeaders()
+	s.identity = all
 	for i := range s.config.Routes {
 		r := &s.config.Routes[i]
 		h, err := s.handler(r, all)
@@ -357,6 +359,7 @@ func (g *Gateway) Match(r *http.Request) *Route {
 // ServeHTTP implements http.Handler.
 func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s := g.state.Load()
+	r = withoutIdentity(r, s.identity)
 	path, err := Canonical(escapedPath(r), s.paths)
 	if err == nil && r.Host != "" && !http1.ValidHost(r.Host) { // HTTP/2 lets it come this far
 		err = pathError("is asked of a host that is none")
