@@ -107,7 +107,7 @@ func (f *fallback) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		a.unsafe = !safe(r.Method)
 		if r.Body != nil && r.Body != http.NoBody {
 			a.body = &keptBody{from: r.Body}
-			first, second = withBody(r, &bodyReader{body: a.body}), withBody(r, &bodyReader{body: a.body})
+			first, second = withBody(r, &bodyReader{body: a.body}), withBody(r, &bodyReader{body: a.body, last: true})
 		}
 	}
 	f.next.ServeHTTP(a, first)
@@ -257,6 +257,7 @@ func (b *keptBody) keep(p []byte, err error) {
 // closed in the middle of a read: what that still yields is kept for the other.
 type bodyReader struct {
 	body   *keptBody
+	last   bool // nobody reads after it: what it reads need not be kept
 	at     int
 	closed atomic.Bool
 }
@@ -279,7 +280,11 @@ func (r *bodyReader) Read(p []byte) (int, error) {
 		return 0, err
 	}
 	n, err := b.from.Read(p)
-	b.keep(p[:n], err)
+	if r.last {
+		b.keep(nil, err)
+	} else {
+		b.keep(p[:n], err)
+	}
 	r.at += n
 	return n, err
 }
