@@ -364,6 +364,9 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if err == nil && r.Host != "" && !http1.ValidHost(r.Host) { // HTTP/2 lets it come this far
 		err = pathError("is asked of a host that is none")
 	}
+	if err == nil && !http1.ValidQuery(r.URL.RawQuery) { // so it does this: what cannot be sent on would count as a failure of the upstream
+		err = pathError("has a query with bytes that have to be escaped")
+	}
 	if err != nil {
 		g.unserved(w, r, s, "", http.StatusBadRequest, err.Error())
 		return

@@ -47,6 +47,9 @@ func IsToken(s string) bool { return s != "" && all(s, tokenByte) }
 // IsFieldValue reports whether s can be the value of a header (RFC 9110 §5.5).
 func IsFieldValue(s string) bool { return all(s, fieldByte) && strings.Trim(s, " \t") == s }
 
+// ValidQuery reports whether s can be the query of a request target.
+func ValidQuery(s string) bool { return all(s, targetByte) }
+
 // ValidHost reports whether s is a host with an optional port, as it may stand in
 // a Host field (RFC 9110 §7.2). Names are ASCII: others arrive as punycode.
 func ValidHost(s string) bool {
