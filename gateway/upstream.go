@@ -187,6 +187,12 @@ func (c *http2Client) RoundTrip(r *http.Request) (*http.Response, error) {
 	u := *r.URL
 	u.Scheme, u.Host = c.at.Scheme, c.at.Host
 	out.URL = &u
+	if r.Header["Upgrade"] != nil {
+		// HTTP/2 has none (RFC 9113 §8.6), and net/http refuses to send it, which would
+		// count as a failure of the server. It may be ignored (RFC 9110 §7.8).
+		out.Header = r.Header.Clone()
+		delete(out.Header, "Upgrade")
+	}
 	body := &clientBody{ReadCloser: r.Body}
 	if r.Body != nil && r.Body != http.NoBody {
 		out.Body = body
