@@ -27,7 +27,8 @@ func allowance(n int64) time.Duration {
 // paced ends the streams of clients that are too slow with their bodies, or take
 // nothing of their answers: net/http waits for ever, as long as the connection
 // answers pings. Calls of gRPC are left alone: their bodies are streams in which
-// nothing may come for hours.
+// nothing may come for hours. That an answer is one of gRPC the server behind has to
+// say; a client could say it of any request.
 func paced(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if fickle, ok := r.Context().Value(fickleKey{}).(*fickle); ok {
@@ -37,16 +38,16 @@ func paced(h http.Handler) http.Handler {
 		if r.Context().Err() != nil {
 			return // its client has given it up already: nobody else is to work for it
 		}
-		if strings.HasPrefix(r.Header.Get("Content-Type"), "application/grpc") {
-			h.ServeHTTP(w, r)
-			return
-		}
 		control := http.NewResponseController(w)
-		if r.Body != nil && r.Body != http.NoBody && r.ContentLength != 0 {
+		answer := &pacedWriter{ResponseWriter: w, control: control, calls: remote(r.Header)}
+		if r.Body != nil && r.Body != http.NoBody && r.ContentLength != 0 && !answer.calls {
 			r = r.WithContext(r.Context()) // a copy: the request is the server's
 			r.Body = &pacedBody{ReadCloser: r.Body, control: control, begin: time.Now()}
 		}
-		h.ServeHTTP(&pacedWriter{ResponseWriter: w, control: control}, r)
+		h.ServeHTTP(answer, r)
+		if answer.free() {
+			return
+		}
 		// What the server still holds back it writes after this.
 		_ = control.SetWriteDeadline(time.Now().Add(allowance(0))) // fails on a stream that is over
 	})
@@ -152,6 +153,11 @@ func (f *fickle) ended(given bool) {
 	}
 }
 
+// remote reports whether a header is one of gRPC.
+func remote(h http.Header) bool {
+	return strings.HasPrefix(h.Get("Content-Type"), "application/grpc")
+}
+
 type pacedBody struct {
 	io.ReadCloser
 	control  *http.ResponseController
@@ -177,14 +183,21 @@ func (b *pacedBody) Read(p []byte) (int, error) {
 type pacedWriter struct {
 	http.ResponseWriter
 	control *http.ResponseController
-	timer   *time.Timer // nil before the first write
+	calls   bool        // its request is one of gRPC
+	timer   *time.Timer // nil before the first write that has to keep the pace
 
 	mu      sync.Mutex
 	writing bool // guarded by mu
 }
 
+// free reports whether the answer need not keep the pace.
+func (w *pacedWriter) free() bool { return w.calls && remote(w.Header()) }
+
 // begin allows a write so much time.
 func (w *pacedWriter) begin(limit time.Duration) {
+	if w.free() {
+		return
+	}
 	w.mu.Lock()
 	w.writing = true
 	w.mu.Unlock()
@@ -196,6 +209,9 @@ func (w *pacedWriter) begin(limit time.Duration) {
 }
 
 func (w *pacedWriter) end() {
+	if w.timer == nil {
+		return
+	}
 	w.timer.Stop()
 	w.mu.Lock()
 	w.writing = false
