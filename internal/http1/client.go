@@ -140,7 +140,7 @@ func (c *Client) take(x *exchange) (*clientConn, error) {
 		// something since its last answer is worse: that would be taken for the
 		// answer to this call, and may be what somebody else uploaded (a body behind
 		// a HEAD or a 204, or a Content-Length that is too small; RFC 9112 §9.2).
-		if alive(conn.conn) {
+		if conn.pulse.alive() {
 			conn.reused = true
 			return conn, nil
 		}
@@ -200,6 +200,7 @@ func (c *Client) dial(ctx context.Context) (*clientConn, error) {
 	}
 	cc := &clientConn{client: c, conn: conn, in: reader{conn: conn}}
 	cc.deadline.set = conn.SetDeadline
+	cc.pulse.init(conn)
 	return cc, nil
 }
 

@@ -24,6 +24,7 @@ type clientConn struct {
 	in       reader
 	out      []byte // its memory is kept between calls
 	deadline deadline
+	pulse    pulse
 	since    time.Time // unused since then
 	reused   bool      // has carried a call before
 }
