@@ -18,6 +18,9 @@ func (w rewriting) apply(path string) string {
 // route's own rewriting the other way round. A path without the prefix that a
 // route strips goes through as it is, so there may be two.
 func (r *Route) rewritings(base, path string) []rewriting {
+	if r.Path != "" {
+		return nil
+	}
 	rest, ok := strings.CutPrefix(base+path, r.AddPrefix)
 	if !ok || !strings.HasPrefix(rest, "/") {
 		return nil
@@ -47,7 +50,7 @@ func probes(routes []*Route) []probe {
 	var all []probe
 	index := map[string]int{}
 	for _, r := range routes {
-		key := fmt.Sprintf("%q %q %q %q %q", r.StripPrefix, r.AddPrefix, r.pattern.host, r.Headers, r.Query)
+		key := fmt.Sprintf("%q %q %q %q %q %q", r.StripPrefix, r.AddPrefix, r.Path, r.pattern.host, r.Headers, r.Query)
 		i, known := index[key]
 		if !known {
 			i = len(all)

@@ -91,8 +91,8 @@ func (r *Route) checkCompose(path string, c *Config, found *mistakes) {
 	switch {
 	case r.To != "":
 		found.add(path+".to", `the route has "compose" besides; its parts say where they go`)
-	case r.StripPrefix != "" || r.AddPrefix != "":
-		found.add(path, "strip_prefix and add_prefix are for a path that is forwarded; the parts of compose have their own")
+	case r.StripPrefix != "" || r.AddPrefix != "" || r.Path != "":
+		found.add(path, "path, strip_prefix and add_prefix are for a path that is forwarded; the parts of compose have their own")
 	case r.Fallback != nil:
 		found.add(path+".fallback", "the parts of compose have defaults of their own")
 	case r.Timeout != 0:

@@ -120,7 +120,7 @@ routes:
       b: {to: users, get: "/{c.id}"}
 `, "\n")))
 	for _, want := range []string{
-		"f:3:3: strip_prefix and add_prefix are for a path that is forwarded",
+		"f:3:3: path, strip_prefix and add_prefix are for a path that is forwarded",
 		`there is no upstream "user"; did you mean "users"?`, "f:11:27: there is no part", "{path.usr}",
 	} {
 		if err == nil || !strings.Contains(err.Error(), want) {

@@ -206,6 +206,9 @@ type Route struct {
 	StripPrefix string `yaml:"strip_prefix"`
 	// AddPrefix is put in front of it then.
 	AddPrefix string `yaml:"add_prefix"`
+	// Path, instead of those two, is the path that is forwarded, with wildcards of
+	// the match in it: "/invoices/{id}.pdf". Its operations are not in the catalogue.
+	Path string `yaml:"path"`
 	// Host, if set, is the Host that the upstream sees; default: the client's.
 	Host string `yaml:"host"`
 	// Timeout is how long the upstream may take to begin its answer, from the last
@@ -242,7 +245,8 @@ type Route struct {
 	OpenAPI *Contract `yaml:"openapi"`
 
 	pattern pattern
-	stats   *stats // kept over reloads by name
+	rewrite *rewrite // of Path
+	stats   *stats   // kept over reloads by name
 }
 
 // Mistake is one thing that is wrong with a Config.
@@ -356,6 +360,11 @@ func (c *Config) route(t *table, names map[string]bool, i int, found *mistakes) 
 	if r.Compose != nil && err == nil {
 		r.checkWildcards(path, found)
 	}
+	if r.Path != "" && err == nil {
+		if r.rewrite, err = parseRewrite(r.Path, &r.pattern); err != nil {
+			found.add(path+".path", "%s", err)
+		}
+	}
 	if len(*found) > before {
 		return
 	}
@@ -386,6 +395,9 @@ func (r *Route) check(path string, c *Config, found *mistakes) {
 		} else if key == "strip_prefix" && prefix != "" && r.misses(prefix) {
 			found.add(path+"."+key, "no path that the route matches begins with %q", prefix)
 		}
+	}
+	if r.Path != "" && (r.StripPrefix != "" || r.AddPrefix != "") {
+		found.add(path+".path", "it is the whole path; strip_prefix and add_prefix have no part in it")
 	}
 	_, err := r.policies()
 	checkPolicies(path, err, found)

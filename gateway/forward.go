@@ -169,6 +169,9 @@ func (f *forwarder) outgoing(r *http.Request, c *call) *http.Request {
 }
 
 func (f *forwarder) rewrite(path string) string {
+	if w := f.route.rewrite; w != nil {
+		return w.path(&f.route.pattern, path)
+	}
 	if prefix := f.route.StripPrefix; prefix != "" {
 		if rest, ok := strings.CutPrefix(path, prefix); ok && (rest == "" || rest[0] == '/') {
 			path = rest
