@@ -30,7 +30,8 @@ type Catalogue struct {
 }
 
 // Audience is a part of the catalogue. An operation is in it for any of these
-// reasons.
+// reasons. Unless it is for All, the document has neither webhooks nor extensions
+// (x-…), which may tell what is behind the gateway.
 type Audience struct {
 	// Tags: the operation has one of them.
 	Tags []string `yaml:"tags"`

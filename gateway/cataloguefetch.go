@@ -24,8 +24,10 @@ import (
 const (
 	// maxDocument is how long the document of an upstream may be, in bytes.
 	maxDocument = 8 << 20
-	// documentTimeout is how long it may take to come.
-	documentTimeout = 10 * time.Second
+	// documentTimeout is how long it may take to come from one target, and
+	// documentTimeouts from all of them.
+	documentTimeout  = 10 * time.Second
+	documentTimeouts = 30 * time.Second
 	// documentsAtOnce are fetched.
 	documentsAtOnce = 8
 	// missingAgain is after how long one that never came is asked for again.
@@ -70,7 +72,9 @@ type document struct {
 	doc      *openapi.Document // nil: it never came
 	digest   [sha256.Size]byte
 	fetched  time.Time
-	wrong    string // why it did not come last; "": it did
+	wrong    string            // why it did not come last; "": it did
+	refused  [sha256.Size]byte // of what came last and was no document
+	refusal  error             // why; nil: it was one
 	counters map[operationKey]*counter
 }
 
@@ -241,8 +245,13 @@ func (c *collection) refresh(ctx context.Context, from *source) bool {
 	c.mu.Unlock()
 	next := last
 	next.wrong = ""
-	if err == nil && (last.doc == nil || digest != last.digest) {
+	switch {
+	case err != nil || last.doc != nil && digest == last.digest:
+	case last.refusal != nil && digest == last.refused:
+		err = last.refusal // what cannot be read may take its reader long: once is enough
+	default:
 		next.doc, err = openapi.Parse(from.name, data)
+		next.refused, next.refusal = digest, err
 	}
 	if err != nil {
 		next.doc, next.wrong = last.doc, strings.TrimPrefix(err.Error(), "gateway: ")
@@ -277,7 +286,7 @@ func (s *source) read(ctx context.Context) ([]byte, error) {
 	if s.upstream == nil {
 		return readFile(s.file)
 	}
-	ctx, cancel := context.WithTimeout(ctx, documentTimeout)
+	ctx, cancel := context.WithTimeout(ctx, documentTimeouts)
 	defer cancel()
 	now := time.Now()
 	targets := slices.Clone(s.upstream.all())
@@ -296,6 +305,8 @@ func (s *source) read(ctx context.Context) ([]byte, error) {
 // document asks a target for its document. It is no call of a client: the health
 // of the target does not depend on it.
 func (t *target) document(ctx context.Context, path string) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, documentTimeout)
+	defer cancel()
 	at := t.url.Scheme + "://" + t.url.Host + path
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, at, http.NoBody)
 	if err != nil {

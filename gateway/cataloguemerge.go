@@ -83,7 +83,8 @@ func (c *collection) publish() {
 	}
 	p.placeAll()
 	p.whole = p.merge(func(*openapi.Operation) bool { return true }, true)
-	for name, a := range c.config.Audiences {
+	for _, name := range sortedKeys(c.config.Audiences) {
+		a := c.config.Audiences[name]
 		p.audiences[name] = p.merge(func(op *openapi.Operation) bool { return a.has(name, op) }, a.All)
 	}
 	for _, name := range sortedKeys(p.wrong) {
@@ -177,14 +178,22 @@ type part struct {
 	source *source
 }
 
-// merge makes a document of the operations that somebody may see. nil: that
-// failed.
-func (p *publisher) merge(wanted func(*openapi.Operation) bool, webhooks bool) *published {
+// merge makes a document of the operations that somebody may see; all: who sees
+// everything. Others get no extensions, which may tell what is behind the gateway,
+// and for whom else operations are. nil: that failed.
+func (p *publisher) merge(wanted func(*openapi.Operation) bool, all bool) *published {
 	doc := p.mergeAll(p.parts(wanted))
 	if doc == nil {
 		return nil
 	}
-	out, err := p.print(doc, webhooks)
+	var err error
+	if !all {
+		doc, err = doc.WithoutExtensions()
+	}
+	var out *published
+	if err == nil {
+		out, err = p.print(doc, all)
+	}
 	if err != nil {
 		p.log.Error("the catalogue cannot be put together", "error", err.Error())
 		return nil

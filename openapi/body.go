@@ -2,9 +2,11 @@ package openapi
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"mime"
 	"mime/multipart"
 	"net/http"
@@ -19,8 +21,10 @@ type body struct {
 }
 
 type media struct {
-	name   string // as application/json, text/*, */*
+	name   string            // as application/json, text/*, */*
+	params map[string]string // that it has to have
 	schema *node
+	parts  map[string]*parameter // fields of a form that are written in a way of their own
 }
 
 func (s *schemas) body(op *operation) *body {
@@ -30,31 +34,74 @@ func (s *schemas) body(op *operation) *body {
 	}
 	p := s.doc.resolve(place{kindBody, value, op.at + "/requestBody"})
 	b := &body{required: flag(p.object(), "required")}
-	for name := range object(p.object(), "content") {
-		kind, _, err := mime.ParseMediaType(name)
+	content := object(p.object(), "content")
+	for _, name := range slices.Sorted(maps.Keys(content)) {
+		kind, params, err := mime.ParseMediaType(name)
 		if err != nil {
 			kind = strings.ToLower(name)
 		}
-		b.media = append(b.media, media{kind, s.nodes[p.at+"/content/"+escapePointer(name)+"/schema"]})
-	}
-	slices.SortFunc(b.media, func(a, c media) int {
-		if wild := strings.Count(a.name, "*") - strings.Count(c.name, "*"); wild != 0 {
-			return wild
+		delete(params, "charset") // it is UTF-8 for all that is checked
+		at := p.at + "/content/" + escapePointer(name)
+		m := media{name: kind, params: params, schema: s.nodes[at+"/schema"]}
+		if kind == kindForm {
+			m.parts = s.parts(at+"/encoding", object(object(content, name), "encoding"), m.schema)
 		}
-		return compareText(a.name, c.name)
+		b.media = append(b.media, m)
+	}
+	slices.SortStableFunc(b.media, func(a, c media) int {
+		return cmp.Or(strings.Count(a.name, "*")-strings.Count(c.name, "*"), compareText(a.name, c.name), len(c.params)-len(a.params))
 	})
 	return b
 }
 
-// find returns what a media type is described by.
-func (b *body) find(kind string) (media, bool) {
+// parts are the fields of a form that its encoding says something of.
+func (s *schemas) parts(at string, encoding map[string]any, n *node) map[string]*parameter {
+	parts := map[string]*parameter{}
+	for _, name := range slices.Sorted(maps.Keys(encoding)) {
+		e := object(encoding, name)
+		p := &parameter{in: "query", name: name, style: cmp.Or(text(e, "style"), "form"), schema: n.property(name)}
+		p.explode = p.style == "form"
+		if explode, ok := e["explode"].(bool); ok {
+			p.explode = explode
+		}
+		if p.style == "deepObject" {
+			s.fault(at+"/"+escapePointer(name), "the style deepObject of a field of a form is not supported")
+		}
+		parts[name] = p
+	}
+	return parts
+}
+
+// find returns what a media type is described by. Of several with its name it is
+// the one with its parameters, or else the first: a parameter that is left out
+// must not lead to a wider description.
+func (b *body) find(kind string, params map[string]string) (media, bool) {
 	group, _, _ := strings.Cut(kind, "/")
-	for _, m := range b.media {
-		if m.name == kind || m.name == group+"/*" || m.name == "*/*" {
+	var found *media
+	for i, m := range b.media {
+		switch {
+		case found != nil && m.name != found.name:
+			return *found, true
+		case m.name != kind && m.name != group+"/*" && m.name != "*/*":
+		case m.fits(params):
 			return m, true
+		case found == nil:
+			found = &b.media[i]
 		}
 	}
-	return media{}, false
+	if found == nil {
+		return media{}, false
+	}
+	return *found, true
+}
+
+func (m media) fits(params map[string]string) bool {
+	for name, want := range m.params {
+		if params[name] != want {
+			return false
+		}
+	}
+	return true
 }
 
 // isJSON reports whether a media type is JSON (RFC 6839 §3.1).
@@ -97,7 +144,7 @@ func (v *Validator) checkBody(e *evaluation, c *call, r *http.Request) (*http.Re
 		return v.bounded(r, sent), nil
 	}
 	kind, params, ok := mediaType(r)
-	m, known := c.body.find(kind)
+	m, known := c.body.find(kind, params)
 	if !ok || !known {
 		return nil, problem(http.StatusUnsupportedMediaType, "The media type of the body is not one that this operation takes: "+c.body.names()+".")
 	}
@@ -114,7 +161,7 @@ func (v *Validator) checkBody(e *evaluation, c *call, r *http.Request) (*http.Re
 	if int64(len(data)) > v.options.MaxBody {
 		return nil, v.tooLong()
 	}
-	v.evaluateBody(e, m.schema, kind, params, data)
+	v.evaluateBody(e, m, kind, params, data)
 	return again(r, data), nil
 }
 
@@ -196,8 +243,9 @@ func (v *Validator) bounded(r *http.Request, sent io.Reader) *http.Request {
 }
 
 // evaluateBody reads a body by its media type and checks it.
-func (v *Validator) evaluateBody(e *evaluation, n *node, kind string, params map[string]string, data []byte) {
+func (v *Validator) evaluateBody(e *evaluation, m media, kind string, params map[string]string, data []byte) {
 	var value any
+	n := m.schema
 	switch {
 	case isJSON(kind):
 		parsed, err := parseJSON(data, maxDepth, v.options.MaxValues)
@@ -213,7 +261,7 @@ func (v *Validator) evaluateBody(e *evaluation, n *node, kind string, params map
 			return
 		}
 		e.left += budget(len(fields))
-		value = e.form(n, fields)
+		value = e.form(m, fields)
 	case kind == kindParts:
 		fields, wrong := v.parts(params["boundary"], data)
 		if wrong != "" {
@@ -221,51 +269,63 @@ func (v *Validator) evaluateBody(e *evaluation, n *node, kind string, params map
 			return
 		}
 		e.left += budget(len(fields))
-		value = e.form(n, fields)
+		value = e.form(m, fields)
 	default:
 		value = string(data)
 	}
 	if n != nil {
-		e.left += budget(min(v.options.MaxValues, len(data)/2)) // no value is shorter than [1,
+		e.left += budget(min(v.options.MaxValues, len(data)/2)) + len(data) // no value is shorter than [1,
 		e.evaluate(n, value)
 	}
 }
 
 // form makes an object of the fields of a form. A field that occurs several times
 // is a list.
-func (e *evaluation) form(n *node, fields []pair) any {
+func (e *evaluation) form(m media, fields []pair) any {
 	form := make(map[string]any, len(fields))
 	for _, f := range fields {
-		schema := n.property(f.name)
-		if schema.only(isArray) {
-			list, _ := form[f.name].([]any)
-			form[f.name] = append(list, e.typed(schema.item(len(list)), f.value))
-			continue
-		}
-		value := e.typed(schema, f.value)
-		if f.json {
-			value = part(value)
-		}
-		if before, twice := form[f.name]; twice {
-			list, ok := before.([]any)
-			if !ok {
-				list = []any{before}
+		schema := m.schema.property(f.name)
+		before, twice := form[f.name]
+		list, many := before.([]any)
+		switch p := m.parts[f.name]; {
+		case schema.only(isArray) && p != nil && !p.explode && !twice:
+			form[f.name] = e.separated(p, f.raw)
+		case schema.only(isArray):
+			value := e.fieldValue(schema.item(len(list)), f)
+			if whole, ok := value.([]any); ok && f.json && !twice {
+				form[f.name] = whole
+			} else {
+				form[f.name] = append(list, value)
 			}
-			form[f.name] = append(list, value)
-			continue
+		case many:
+			form[f.name] = append(list, e.fieldValue(schema, f))
+		case twice:
+			form[f.name] = []any{before, e.fieldValue(schema, f)}
+		default:
+			form[f.name] = e.fieldValue(schema, f)
 		}
-		form[f.name] = value
 	}
 	return form
 }
 
-// part returns the value of a part of JSON; what cannot be taken stays a text.
-func part(value any) any {
-	s, _ := value.(string)
-	if v, err := parseJSON([]byte(s), maxDepth, maxPairs); err == nil {
-		return v
+// separated is a list that stands in one field.
+func (e *evaluation) separated(p *parameter, raw string) any {
+	list := []any{}
+	for i, part := range p.split(raw) {
+		list = append(list, e.typed(p.schema.item(i), p.decodePart(part)))
 	}
-	return value
+	return list
+}
+
+// fieldValue returns the value of a field: JSON where it says so, or where it has to be
+// an object (OpenAPI 3.1 §4.8.15). What cannot be taken stays a text.
+func (e *evaluation) fieldValue(n *node, f pair) any {
+	if f.json || n.only(isObject) {
+		if v, err := parseJSON([]byte(f.value), maxDepth, maxPairs); err == nil {
+			return v
+		}
+	}
+	return e.typed(n, f.value)
 }
 
 // parts reads multipart/form-data (RFC 7578).

@@ -15,8 +15,16 @@ type checker struct {
 	doc    *Document
 	kinds  map[string]kind // of every place, by pointer
 	refs   []place
+	length int // of the pointers in kinds
 	faults []Fault
 }
+
+// Bounds of pointers. A long name before many others would take a copy of it for
+// each.
+const (
+	maxPointer  = 2000      // bytes of one
+	maxPointers = 256 << 20 // bytes of all
+)
 
 func (c *checker) fault(at, format string, args ...any) {
 	if len(c.faults) < maxFaults {
@@ -57,6 +65,9 @@ func (c *checker) structure() {
 }
 
 func (c *checker) visit(p place) bool {
+	if !c.affordable(p) {
+		return false
+	}
 	c.kinds[p.at] = p.kind
 	if _, ok := p.value.(bool); ok && p.kind == kindSchema {
 		return true
@@ -68,6 +79,9 @@ func (c *checker) visit(p place) bool {
 	}
 	if _, ok := m["$ref"]; ok {
 		c.refs = append(c.refs, p)
+		if p.kind == kindPathItem {
+			c.beside(p.at, m)
+		}
 		if p.kind != kindSchema {
 			return true
 		}
@@ -90,13 +104,41 @@ func (c *checker) visit(p place) bool {
 	return true
 }
 
+// affordable refuses what has too long a name.
+func (c *checker) affordable(p place) bool {
+	c.length += len(p.at)
+	if c.length > maxPointers {
+		c.fault("", "its names are too long together")
+		return false
+	}
+	for name := range p.object() {
+		if len(p.at)+len(name) > maxPointer {
+			c.fault(p.at, "a name in it is too long: with those above, %d bytes are allowed", maxPointer)
+			return false
+		}
+	}
+	return true
+}
+
+// beside refuses what would hold for requests beside the reference of a path
+// item: OpenAPI leaves open which of the two counts (3.1 §4.8.9).
+func (c *checker) beside(at string, m map[string]any) {
+	for _, name := range append(methods(), "parameters") {
+		if _, ok := m[name]; ok {
+			c.fault(at, "%s beside $ref: nobody knows which of the two counts", name)
+		}
+	}
+}
+
 // shapes checks that what walk goes into is a list or a map where it should be.
 func (c *checker) shapes(p place, m map[string]any) {
-	for name, field := range children(p.kind) {
-		value, ok := m[name]
-		if !ok {
+	fields := children(p.kind)
+	for _, name := range slices.Sorted(maps.Keys(m)) {
+		field, known := fields[name]
+		if !known {
 			continue
 		}
+		value := m[name]
 		_, isList := value.([]any)
 		_, isMap := value.(map[string]any)
 		if field.shape == list && !isList {
@@ -173,14 +215,26 @@ func (c *checker) reference(p place) {
 		c.fault(p.at, "$ref %q: only references into this document are followed, as #/components/…; bundle it first", ref)
 		return
 	}
-	target := ref[1:]
-	if _, ok := lookup(c.doc.root, target); !ok {
+	target, ok := c.target(ref[1:])
+	if !ok {
 		c.fault(p.at, "$ref %q names nothing in this document", ref)
 		return
 	}
+	p.object()["$ref"] = "#" + target
 	if k, ok := c.kinds[canonicalPointer(target)]; !ok || k != p.kind {
 		c.fault(p.at, "$ref %q names no %s", ref, p.kind)
 	}
+}
+
+// target returns the pointer of a fragment that names something: as it stands, or
+// else without the percent-encoding that URIs ask for (RFC 6901 §6).
+func (c *checker) target(fragment string) (string, bool) {
+	if _, ok := lookup(c.doc.root, fragment); ok {
+		return fragment, true
+	}
+	plain := decoded(fragment)
+	_, ok := lookup(c.doc.root, plain)
+	return plain, ok
 }
 
 // canonicalPointer writes a pointer as walk does.
@@ -192,13 +246,18 @@ func canonicalPointer(pointer string) string {
 	return strings.Join(parts, "/")
 }
 
-// chain refuses references that lead only to one another.
+// chain refuses references that lead only to one another, or on and on: each of
+// many would have to be followed through all the others.
 func (c *checker) chain(p place) {
 	seen := map[string]bool{}
-	for at := p; at.ref() != ""; {
+	for at := p; at.ref() != "" && len(c.faults) < maxFaults; {
 		target := at.ref()[1:]
 		if seen[target] {
 			c.fault(p.at, "$ref %q leads back to itself", p.ref())
+			return
+		}
+		if len(seen) == maxDepth {
+			c.fault(p.at, "$ref %q leads through more than %d others", p.ref(), maxDepth)
 			return
 		}
 		seen[target] = true

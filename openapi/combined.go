@@ -1,7 +1,5 @@
 package openapi
 
-import "github.com/santhosh-tekuri/jsonschema/v6"
-
 // combined evaluates the schemas that look at the same value.
 func (e *evaluation) combined(n *node, v any) bool {
 	ok := n.ref == nil || e.evaluate(n.ref, v)
@@ -22,7 +20,7 @@ func (e *evaluation) combined(n *node, v any) bool {
 	}
 	if n.when != nil && !e.hopeless(ok) {
 		next := n.otherway
-		if e.fits(n.when, v) {
+		if e.fitsHere(n.when, v) {
 			next = n.then
 		}
 		ok = (next == nil || e.evaluate(next, v)) && ok
@@ -31,18 +29,22 @@ func (e *evaluation) combined(n *node, v any) bool {
 }
 
 func (e *evaluation) any(alternatives []*node, v any) bool {
+	ok := false
 	for _, a := range alternatives {
-		if e.fits(a, v) {
-			return true
+		if e.fitsHere(a, v) {
+			ok = true
+			if e.reached == nil {
+				break // nobody asks what the others look at
+			}
 		}
 	}
-	return e.none(alternatives, v)
+	return ok || e.none(alternatives, v)
 }
 
 func (e *evaluation) one(alternatives []*node, v any) bool {
 	matches := 0
 	for _, a := range alternatives {
-		if e.fits(a, v) {
+		if e.fitsHere(a, v) {
 			matches++
 		}
 	}
@@ -74,43 +76,4 @@ func (e *evaluation) none(alternatives []*node, v any) bool {
 		return false
 	}
 	return e.mistake("fits none of %d alternatives", len(alternatives)) // the budget ended between the two
-}
-
-// library lets the library evaluate, and words its findings.
-func (e *evaluation) library(s *jsonschema.Schema, v any) bool {
-	err := s.Validate(v)
-	if err == nil {
-		return true
-	}
-	wrong, ok := err.(*jsonschema.ValidationError) //nolint:errorlint // that is what it documents
-	if e.silent > 0 {
-		return false
-	}
-	if !ok {
-		return e.mistake("does not fit its schema")
-	}
-	e.leaves(wrong)
-	return false
-}
-
-func (e *evaluation) leaves(err *jsonschema.ValidationError) {
-	for _, cause := range err.Causes {
-		if e.full() {
-			return
-		}
-		e.leaves(cause)
-	}
-	if len(err.Causes) > 0 {
-		return
-	}
-	depth := len(e.path)
-	for _, part := range err.InstanceLocation {
-		e.path = append(e.path, step{name: part, index: -1})
-	}
-	keyword := "its schema"
-	if path := err.ErrorKind.KeywordPath(); len(path) > 0 {
-		keyword = path[0]
-	}
-	e.mistake("does not satisfy %s", keyword)
-	e.path = e.path[:depth]
 }

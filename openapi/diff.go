@@ -33,10 +33,15 @@ func (c Change) String() string {
 // Diff returns what changed for clients, by path, method and place. What a client
 // sends may become wider and not narrower; what it gets may become narrower and
 // not wider. What is gone from requests counts as breaking too: clients that send
-// it are no longer heard. Texts, examples and names of path parameters do not count; keywords
-// whose effect cannot be told count as breaking when they change.
+// it are no longer heard. So do answers of success, and media types of answers:
+// clients wait for them. Answers that report errors may go. Texts, examples and
+// names of path parameters do not count; keywords whose effect cannot be told
+// count as breaking when they change, and so does what is too large to compare.
 func Diff(before, after *Document) []Change {
-	d := &differ{before: before, after: after}
+	if equal(before.root, after.root) {
+		return nil
+	}
+	d := &differ{before: before, after: after, left: maxCompared, unchanged: map[string]bool{}}
 	old, now := d.index(before), d.index(after)
 	for _, key := range slices.Sorted(maps.Keys(old)) {
 		a, b := old[key], now[key]
@@ -59,11 +64,17 @@ func Diff(before, after *Document) []Change {
 	return slices.Compact(d.changes)
 }
 
+// maxCompared bounds the work for two documents, in schemas: what one says in a
+// line may take another million to spell out.
+const maxCompared = 10_000_000
+
 // differ collects changes of the operation at hand.
 type differ struct {
 	before, after *Document
 	method, path  string
 	changes       []Change
+	left          int             // schemas that may still be looked at
+	unchanged     map[string]bool // references that lead to the same in both
 }
 
 func (d *differ) add(where string, breaking bool, format string, args ...any) {
@@ -113,6 +124,9 @@ func parametersOf(op *operation) map[string]place {
 		name, in := text(m, "name"), text(m, "in")
 		if in == "header" {
 			name = textproto.CanonicalMIMEHeaderKey(name)
+		}
+		if isIgnored(in, name) {
+			continue
 		}
 		if in == "path" {
 			before, _, _ := strings.Cut(op.Path, "{"+name+"}")
@@ -205,47 +219,6 @@ func (d *differ) body(a, b *operation) {
 // part returns a field of an object, resolved.
 func (d *differ) part(doc *Document, m map[string]any, k kind, name string) map[string]any {
 	return doc.resolve(place{k, m[name], ""}).object()
-}
-
-func (d *differ) contents(where string, dir direction, a, b map[string]any) {
-	for media, v := range a {
-		w, still := b[media]
-		at := where + " " + media
-		if !still {
-			d.add(at, true, "is gone")
-			continue
-		}
-		m, _ := v.(map[string]any)
-		n, _ := w.(map[string]any)
-		d.schemas(at, dir, m["schema"], n["schema"])
-	}
-	for media := range b {
-		if _, had := a[media]; !had {
-			d.add(where+" "+media, false, "is new")
-		}
-	}
-}
-
-func (d *differ) answers(a, b *operation) {
-	old, now := object(a.node, "responses"), object(b.node, "responses")
-	for status := range old {
-		if extension(kindResponse, status) {
-			continue
-		}
-		where := "answer " + status
-		if _, still := now[status]; !still {
-			d.add(where, true, "is gone")
-			continue
-		}
-		had, has := d.part(d.before, old, kindResponse, status), d.part(d.after, now, kindResponse, status)
-		d.headers(where, object(had, "headers"), object(has, "headers"))
-		d.contents(where, response, object(had, "content"), object(has, "content"))
-	}
-	for status := range now {
-		if _, had := old[status]; !had && !extension(kindResponse, status) {
-			d.add("answer "+status, false, "is new")
-		}
-	}
 }
 
 func (d *differ) headers(where string, a, b map[string]any) {

@@ -9,34 +9,51 @@ import (
 
 // hidden reports fields that do not go in this direction.
 func (s *schemaDiff) hidden(doc *Document, v any) bool {
-	m := doc.effective(v)
+	if s.left < 0 {
+		return false
+	}
+	f := &flattener{doc: doc, left: maxParts}
+	m := f.effective(v, maxDepth)
+	s.left -= maxParts - f.left
 	return s.dir == request && flag(m, "readOnly") || s.dir == response && flag(m, "writeOnly")
 }
 
-func (s *schemaDiff) fields(where string, x, y map[string]any) {
-	a, b := object(x, "properties"), object(y, "properties")
-	must, needs := texts(x, "required"), texts(y, "required")
-	for _, name := range slices.Sorted(maps.Keys(a)) {
-		at := beneath(where, name)
-		if s.hidden(s.before, a[name]) {
+// visible returns the fields that go in this direction, and which of the required
+// ones do.
+func (s *schemaDiff) visible(doc *Document, m map[string]any) (fields map[string]any, required map[string]bool) {
+	fields = map[string]any{}
+	required = map[string]bool{}
+	for _, name := range texts(m, "required") {
+		required[name] = true
+	}
+	for name, v := range object(m, "properties") {
+		if !s.hidden(doc, v) {
+			fields[name] = v
 			continue
 		}
+		delete(required, name)
+	}
+	return fields, required
+}
+
+func (s *schemaDiff) fields(where string, x, y map[string]any, depth int) {
+	a, must := s.visible(s.before, x)
+	b, needs := s.visible(s.after, y)
+	for _, name := range slices.Sorted(maps.Keys(a)) {
+		at := beneath(where, name)
 		if _, still := b[name]; !still {
 			s.fieldGone(at)
 			continue
 		}
-		if !s.hidden(s.after, b[name]) {
-			s.compare(at, a[name], b[name])
-		}
+		s.compare(at, a[name], b[name], depth-1)
 	}
 	for _, name := range slices.Sorted(maps.Keys(b)) {
-		if _, had := a[name]; !had && !s.hidden(s.after, b[name]) {
-			required := s.dir == request && slices.Contains(needs, name)
-			s.add(beneath(where, name), required, "%s", map[bool]string{true: "is new and required", false: "is new"}[required])
+		if _, had := a[name]; !had {
+			s.fieldNew(beneath(where, name), needs[name] && !must[name])
 		}
 	}
 	s.requiredFields(where, a, b, must, needs)
-	s.open(where, x, y)
+	s.open(where, x, y, depth)
 }
 
 func beneath(where, name string) string {
@@ -48,33 +65,41 @@ func beneath(where, name string) string {
 
 func (s *schemaDiff) fieldGone(at string) {
 	if s.dir == request {
-		s.add(at, true, "is gone: what clients send has no effect, or is refused")
+		s.changed(at, "is gone: what clients send has no effect, or is refused")
 		return
 	}
-	s.add(at, true, "is gone")
+	s.changed(at, "is gone")
+}
+
+func (s *schemaDiff) fieldNew(at string, required bool) {
+	if required = required && s.dir == request; required {
+		s.less = true
+	}
+	s.add(at, required, "%s", map[bool]string{true: "is new and required", false: "is new"}[required])
 }
 
 // requiredFields compares what has to be there, for fields that both have or
 // neither describes.
-func (s *schemaDiff) requiredFields(where string, a, b map[string]any, must, needs []string) {
-	for _, name := range needs {
+func (s *schemaDiff) requiredFields(where string, a, b map[string]any, must, needs map[string]bool) {
+	described := func(name string) bool {
 		_, had := a[name]
 		_, has := b[name]
-		if !slices.Contains(must, name) && had == has && !(has && s.hidden(s.after, b[name])) {
+		return had != has
+	}
+	for _, name := range slices.Sorted(maps.Keys(needs)) {
+		if !must[name] && !described(name) {
 			s.narrowed(beneath(where, name), "is required now")
 		}
 	}
-	for _, name := range must {
-		_, had := a[name]
-		_, has := b[name]
-		if !slices.Contains(needs, name) && had == has && !(had && s.hidden(s.before, a[name])) {
+	for _, name := range slices.Sorted(maps.Keys(must)) {
+		if !needs[name] && !described(name) {
 			s.widened(beneath(where, name), "is no longer required")
 		}
 	}
 }
 
 // open compares what is said of fields without a name.
-func (s *schemaDiff) open(where string, x, y map[string]any) {
+func (s *schemaDiff) open(where string, x, y map[string]any, depth int) {
 	a, had := x["additionalProperties"]
 	b, has := y["additionalProperties"]
 	if !had && !has {
@@ -85,9 +110,10 @@ func (s *schemaDiff) open(where string, x, y map[string]any) {
 	case was && !is:
 		s.narrowed(where, "allows no other fields")
 	case is && !was:
+		s.more = true
 		s.add(where, false, "allows other fields") // readers skip what they do not know
 	case was && is:
-		s.compare(beneath(where, "*"), anyIfNil(a), anyIfNil(b))
+		s.compare(beneath(where, "*"), anyIfNil(a), anyIfNil(b), depth-1)
 	}
 }
 
@@ -98,13 +124,13 @@ func anyIfNil(v any) any {
 	return v
 }
 
-func (s *schemaDiff) elements(where string, x, y map[string]any) {
+func (s *schemaDiff) elements(where string, x, y map[string]any, depth int) {
 	a, b := items(x, "prefixItems"), items(y, "prefixItems")
 	for i := range max(len(a), len(b)) {
-		s.compare(beneath(where, fmt.Sprint(i)), element(a, i, x["items"]), element(b, i, y["items"]))
+		s.compare(beneath(where, fmt.Sprint(i)), element(a, i, x["items"]), element(b, i, y["items"]), depth-1)
 	}
 	if x["items"] != nil || y["items"] != nil {
-		s.compare(beneath(where, "*"), anyIfNil(x["items"]), anyIfNil(y["items"]))
+		s.compare(beneath(where, "*"), anyIfNil(x["items"]), anyIfNil(y["items"]), depth-1)
 	}
 }
 
@@ -113,50 +139,4 @@ func element(prefix []any, i int, rest any) any {
 		return prefix[i]
 	}
 	return anyIfNil(rest)
-}
-
-// alternatives pairs those that are the same, then the rest in their order.
-func (s *schemaDiff) alternatives(where, keyword string, x, y map[string]any) {
-	a, b := slices.Clone(items(x, keyword)), slices.Clone(items(y, keyword))
-	switch {
-	case len(a) == 0 && len(b) == 0:
-		return
-	case len(a) == 0:
-		s.narrowed(where, "has to fit one of %d alternatives", len(b))
-		return
-	case len(b) == 0:
-		s.widened(where, "need not fit one of %d alternatives", len(a))
-		return
-	}
-	for i := 0; i < len(a); i++ {
-		j := slices.IndexFunc(b, func(v any) bool { return sameAlternative(a[i], v) })
-		if j < 0 {
-			continue
-		}
-		s.compare(where, a[i], b[j])
-		a, b = slices.Delete(a, i, i+1), slices.Delete(b, j, j+1)
-		i--
-	}
-	for len(a) > 0 && len(b) > 0 && len(a) == len(b) {
-		s.compare(where, a[0], b[0])
-		a, b = a[1:], b[1:]
-	}
-	if len(a) > 0 {
-		s.narrowed(where, "lost %d alternatives", len(a))
-	}
-	if len(b) > 0 {
-		s.widened(where, "has %d new alternatives", len(b))
-	}
-}
-
-func sameAlternative(a, b any) bool {
-	if ref := refOf(a); ref != "" || refOf(b) != "" {
-		return ref == refOf(b)
-	}
-	x, _ := a.(map[string]any)
-	y, _ := b.(map[string]any)
-	if t := text(x, "title"); t != "" || text(y, "title") != "" {
-		return t == text(y, "title")
-	}
-	return equal(a, b)
 }

@@ -97,15 +97,26 @@ func (d *differ) schemes(old, now []requirement) {
 	}
 }
 
-// scheme says what a security scheme is.
+// scheme says what a security scheme is. Names of headers know no case, other
+// names do.
 func (d *Document) scheme(name string) string {
 	all := object(object(d.root, "components"), "securitySchemes")
 	m := d.resolve(place{kindSecurity, all[name], ""}).object()
-	words := []string{text(m, "type")}
+	words := []string{strings.ToLower(text(m, "type"))}
 	for _, field := range []string{"scheme", "in", "name", "openIdConnectUrl"} {
-		if s := text(m, field); s != "" {
+		s := text(m, field)
+		if field == "scheme" || field == "name" && text(m, "in") == "header" {
+			s = strings.ToLower(s)
+		}
+		if s != "" {
 			words = append(words, s)
 		}
 	}
-	return strings.ToLower(strings.TrimSpace(strings.Join(words, " ")))
+	flows := object(m, "flows")
+	for _, flow := range slices.Sorted(maps.Keys(flows)) {
+		if f := object(flows, flow); f != nil {
+			words = append(words, strings.TrimSpace(flow+" "+strings.TrimSpace(text(f, "authorizationUrl")+" "+text(f, "tokenUrl"))))
+		}
+	}
+	return strings.TrimSpace(strings.Join(words, " "))
 }

@@ -2,6 +2,7 @@ package openapi
 
 import (
 	"encoding/json"
+	"maps"
 	"slices"
 )
 
@@ -10,13 +11,17 @@ import (
 type flattener struct {
 	doc  *Document
 	left int
+	cut  bool // it was not enough
 }
+
+// maxParts is how many schemas are put together for one.
+const maxParts = 10_000
 
 // effective returns a schema without references and without what allOf spreads
 // over several: its keywords in one object. What cannot be put together stays in
 // allOf.
 func (d *Document) effective(v any) map[string]any {
-	f := &flattener{d, 10_000}
+	f := &flattener{doc: d, left: maxParts}
 	return f.effective(v, maxDepth)
 }
 
@@ -28,10 +33,11 @@ func (f *flattener) effective(v any, depth int) map[string]any {
 	out := make(map[string]any, len(m))
 	for name, value := range m {
 		if name != "$ref" && name != "allOf" {
-			out[name] = value
+			out[name] = own(name, value)
 		}
 	}
 	if f.left--; f.left < 0 || depth == 0 {
+		f.cut = f.cut || m["$ref"] != nil || m["allOf"] != nil
 		return out
 	}
 	if ref, ok := m["$ref"].(string); ok {
@@ -86,16 +92,32 @@ func combine(out, more map[string]any) {
 	for name, value := range more {
 		mine, both := out[name]
 		if !both {
-			out[name] = value
+			out[name] = own(name, value)
 			continue
 		}
 		if merged, ok := conjunction(name, mine, value); ok {
 			out[name] = merged
 		} else if !equal(mine, value) {
 			rest, _ := out["allOf"].([]any)
-			out["allOf"] = append(slices.Clone(rest), map[string]any{name: value})
+			out["allOf"] = append(rest, map[string]any{name: value})
 		}
 	}
+}
+
+// own copies what combine adds to: the document never changes, and a copy for each
+// of many parts would take time by their square.
+func own(name string, value any) any {
+	switch v := value.(type) {
+	case map[string]any:
+		if name == "properties" {
+			return maps.Clone(v)
+		}
+	case []any:
+		if name == "required" || name == "allOf" {
+			return slices.Clone(v)
+		}
+	}
+	return value
 }
 
 // conjunction returns the value of a keyword that says what both do.
@@ -106,7 +128,7 @@ func conjunction(name string, a, b any) (any, bool) {
 	case "required":
 		x, _ := a.([]any)
 		y, _ := b.([]any)
-		return append(slices.Clone(x), y...), true
+		return append(x, y...), true
 	case "type":
 		set := typesOf(map[string]any{"type": a}) & typesOf(map[string]any{"type": b})
 		return namesOf(set), set != 0
@@ -120,18 +142,17 @@ func conjunction(name string, a, b any) (any, bool) {
 	return nil, false
 }
 
+// properties adds those of b to a.
 func properties(a, b any) map[string]any {
-	x, _ := a.(map[string]any)
-	y, _ := b.(map[string]any)
-	out := make(map[string]any, len(x)+len(y))
-	for name, value := range x {
-		out[name] = value
-	}
-	for name, value := range y {
+	out, _ := a.(map[string]any)
+	more, _ := b.(map[string]any)
+	for name, value := range more {
 		if mine, both := out[name]; both && !equal(mine, value) {
 			value = map[string]any{"allOf": []any{mine, value}}
 		}
-		out[name] = value
+		if out != nil {
+			out[name] = value
+		}
 	}
 	return out
 }

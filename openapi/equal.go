@@ -33,17 +33,17 @@ func equal(a, b any) bool {
 }
 
 // distinct reports whether no two items are equal, in time that grows with their
-// size and not with its square.
-func distinct(list []any) bool {
+// size and not with its square; and what the size was.
+func distinct(list []any) (ok bool, size int) {
 	seen := make(map[string]bool, len(list))
 	for _, v := range list {
 		key := string(appendKey(nil, v))
-		if seen[key] {
-			return false
+		if size += len(key); seen[key] {
+			return false, size
 		}
 		seen[key] = true
 	}
-	return true
+	return true, size
 }
 
 // appendKey writes a value so that equal values, and no others, give equal bytes.

@@ -21,9 +21,18 @@ type evaluation struct {
 	in       string // of the mistakes
 	field    string
 	path     []step
-	silent   int // > 0: only whether it fits
-	left     int // nodes that may still be evaluated
+	silent   int      // > 0: only whether it fits
+	left     int      // nodes that may still be evaluated
+	spent    bool     // some were not: nothing that was found since counts
+	reached  *reached // nil: nobody asks
 }
+
+// What takes about as long as to evaluate a node.
+const (
+	fieldsPerNode = 4  // fields of an object to go through
+	matchPerNode  = 2  // bytes of a text to match with a pattern
+	equalPerNode  = 32 // bytes of a value to compare with others
+)
 
 // step is a name of an object, or an index of an array.
 type step struct {
@@ -34,6 +43,14 @@ type step struct {
 // budget is how many nodes may be evaluated for a value of so many values:
 // alternatives of alternatives take time that grows with a power of the depth.
 func budget(values int) int { return 100_000 + 100*values }
+
+// settle makes sure that a request that was not checked to the end is refused: to
+// not and if, what did not fit for want of time looks like what does not fit.
+func (e *evaluation) settle() {
+	if e.spent && len(e.mistakes) == 0 {
+		e.mistake("takes too long to check")
+	}
+}
 
 func (e *evaluation) full() bool { return len(e.mistakes) >= maxMistakes }
 
@@ -63,16 +80,28 @@ func (e *evaluation) hopeless(ok bool) bool { return !ok && (e.silent > 0 || e.f
 
 // fits evaluates without a record.
 func (e *evaluation) fits(n *node, v any) bool {
+	outer := e.reached
+	e.reached = nil
 	e.silent++
 	ok := e.evaluate(n, v)
 	e.silent--
+	e.reached = outer
 	return ok
 }
 
 func (e *evaluation) evaluate(n *node, v any) bool {
-	if e.left--; e.left < 0 {
+	if e.left--; e.left < 0 || e.spent {
+		e.spent = true
 		return e.mistake("takes too long to check")
 	}
+	if n.otherFields != nil || n.otherItems != nil {
+		return e.complete(n, v)
+	}
+	return e.keywords(n, v)
+}
+
+// keywords evaluates all but unevaluatedProperties and unevaluatedItems.
+func (e *evaluation) keywords(n *node, v any) bool {
 	if n.refuse {
 		return e.mistake("is not allowed")
 	}
@@ -102,11 +131,7 @@ func (e *evaluation) evaluate(n *node, v any) bool {
 	if e.hopeless(ok) {
 		return false
 	}
-	ok = e.combined(n, v) && ok
-	if ok && n.whole != nil {
-		return e.library(n.whole, v)
-	}
-	return ok
+	return e.combined(n, v) && ok
 }
 
 // oneOfText lists what is possible, as long as it is short.
@@ -131,11 +156,14 @@ func (e *evaluation) text(n *node, v string) bool {
 			ok = e.mistake("has to have at least %d characters", *n.minLength)
 		}
 		if n.maxLength != nil && length > *n.maxLength {
-			ok = e.mistake("has to have at most %d characters", *n.maxLength)
+			return e.mistake("has to have at most %d characters", *n.maxLength) // whose length nobody wants is not searched
 		}
 	}
-	if n.pattern != nil && !n.pattern.MatchString(v) {
-		ok = e.mistake("has to match %s", n.pattern)
+	if n.pattern != nil {
+		e.left -= len(v) / matchPerNode
+		if !n.pattern.MatchString(v) {
+			ok = e.mistake("has to match %s", n.pattern)
+		}
 	}
 	return ok
 }
@@ -165,8 +193,11 @@ func (e *evaluation) number(n *node, v string) bool {
 
 func (e *evaluation) array(n *node, list []any) bool {
 	ok := e.count(len(list), n.minItems, n.maxItems, "items")
-	if n.unique && !distinct(list) {
-		ok = e.mistake("has to have no two equal items")
+	if n.unique {
+		different, size := distinct(list)
+		if e.left -= size / equalPerNode; !different {
+			ok = e.mistake("has to have no two equal items")
+		}
 	}
 	for i, v := range list {
 		if e.hopeless(ok) {
@@ -180,6 +211,10 @@ func (e *evaluation) array(n *node, list []any) bool {
 			ok = e.at(step{index: i}, next, v) && ok
 		}
 	}
+	if n.rest != nil {
+		e.reached.items(len(list))
+	}
+	e.reached.items(min(len(list), len(n.prefix)))
 	if n.contains != nil {
 		ok = e.containing(n, list) && ok
 	}
@@ -187,9 +222,12 @@ func (e *evaluation) array(n *node, list []any) bool {
 }
 
 func (e *evaluation) at(s step, n *node, v any) bool {
+	outer := e.reached
+	e.reached = nil
 	e.path = append(e.path, s)
 	ok := e.evaluate(n, v)
 	e.path = e.path[:len(e.path)-1]
+	e.reached = outer
 	return ok
 }
 
@@ -206,9 +244,10 @@ func (e *evaluation) count(n int, least, most *int, what string) bool {
 
 func (e *evaluation) containing(n *node, list []any) bool {
 	matches := 0
-	for _, v := range list {
+	for i, v := range list {
 		if e.fits(n.contains, v) {
 			matches++
+			e.reached.item(i)
 		}
 	}
 	least := 1
@@ -228,7 +267,11 @@ func (e *evaluation) object(n *node, object map[string]any) bool {
 	if n.properties == nil && n.patterns == nil && n.additional == nil && n.propertyNames == nil {
 		return e.dependent(n, object) && ok
 	}
+	e.left -= len(object) / fieldsPerNode
 	if e.silent > 0 {
+		if !e.tagged(n, object) {
+			return false
+		}
 		for name, v := range object {
 			if !ok {
 				return false
@@ -238,6 +281,17 @@ func (e *evaluation) object(n *node, object map[string]any) bool {
 		return ok && e.dependent(n, object)
 	}
 	return e.loud(n, object) && ok
+}
+
+// tagged looks at the fields that tell alternatives apart before all others: what
+// is inside of the wrong one is not gone through.
+func (e *evaluation) tagged(n *node, object map[string]any) bool {
+	for _, name := range n.tags {
+		if v, has := object[name]; has && !e.fits(n.properties[name], v) {
+			return false
+		}
+	}
+	return true
 }
 
 // loud evaluates the fields in the order of their names only when one of them is
@@ -281,7 +335,11 @@ func (e *evaluation) property(n *node, name string, v any) bool {
 		}
 	}
 	if !known && n.additional != nil {
+		known = true
 		ok = e.at(at, n.additional, v) && ok
+	}
+	if known {
+		e.reached.field(name)
 	}
 	return ok
 }

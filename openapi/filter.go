@@ -8,8 +8,8 @@ import (
 )
 
 // Filter returns a document with the operations that keep wants, and with only
-// the components and tags that these need. Webhooks stay. The document itself is
-// not changed. It is an error where what is left refers to what is not, outside
+// the components and tags that these need. Webhooks stay; links to operations that
+// go do not: they would tell of them. The document itself is not changed. It is an error where what is left refers to what is not, outside
 // of the components.
 func (d *Document) Filter(keep func(Operation) bool) (*Document, error) {
 	root, _ := cloneValue(d.root).(map[string]any)
@@ -26,6 +26,7 @@ func (d *Document) Filter(keep func(Operation) bool) (*Document, error) {
 			delete(paths, path)
 		}
 	}
+	d.unlink(root, wanted)
 	prune(root)
 	made, err := build(d.name, nil, root)
 	if err != nil {
@@ -33,6 +34,31 @@ func (d *Document) Filter(keep func(Operation) bool) (*Document, error) {
 	}
 	made.spoken = d.spoken
 	return made, nil
+}
+
+// unlink removes the links to operations that are not wanted.
+func (d *Document) unlink(root map[string]any, wanted map[string]bool) {
+	gone := map[string]bool{} // by id, and by pointer
+	for _, op := range d.ops {
+		if !wanted[op.Method+" "+op.Path] {
+			gone[op.ID] = op.ID != ""
+			gone["#/paths/"+escapePointer(op.Path)+"/"+strings.ToLower(op.Method)] = true
+		}
+	}
+	drop := func(links map[string]any) {
+		for name, v := range links {
+			link := d.resolve(place{kindLink, v, ""}).object()
+			if ref := text(link, "operationRef"); gone[text(link, "operationId")] || gone[ref] || gone[decoded(ref)] {
+				delete(links, name)
+			}
+		}
+	}
+	walk(place{kindDocument, root, ""}, func(p place) bool {
+		if p.kind == kindResponse {
+			drop(object(p.object(), "links"))
+		}
+		return true
+	})
 }
 
 // filterPath removes operations, and reports whether some are left. A path item
@@ -139,4 +165,41 @@ func security(m map[string]any) map[string]bool {
 		}
 	}
 	return names
+}
+
+// WithoutExtensions returns the document without its extensions, the fields whose
+// names begin with x-: they are for the tools of those who run the service, and
+// may tell what is behind it. Fields of objects that are called so stay.
+func (d *Document) WithoutExtensions() (*Document, error) {
+	root, _ := cloneValue(d.root).(map[string]any)
+	walk(place{kindDocument, root, ""}, func(p place) bool {
+		strip(p.object())
+		for name, field := range children(p.kind) {
+			if name == "paths" || name == "responses" && field.shape == byName && p.kind == kindOperation {
+				strip(object(p.object(), name))
+			}
+		}
+		return true
+	})
+	made, err := build(d.name, nil, root)
+	if err != nil {
+		return nil, fmt.Errorf("openapi: without extensions: %w", err)
+	}
+	made.spoken = d.spoken
+	return made, nil
+}
+
+// strip removes the extensions of an object, and of those that it has under names
+// of its own.
+func strip(m map[string]any) {
+	for name := range m {
+		if strings.HasPrefix(name, "x-") {
+			delete(m, name)
+		}
+	}
+	for _, name := range []string{"discriminator", "xml", "externalDocs", "contact", "license", "flows", "implicit", "password", "clientCredentials", "authorizationCode"} {
+		if below := object(m, name); below != nil {
+			strip(below)
+		}
+	}
 }

@@ -26,12 +26,12 @@ type Named struct {
 // service's name before their own, as orders.Order; so do security schemes,
 // tags, and operation ids where two would be the same. Each operation has the
 // service's name as its first tag. Two services with the same operation are an
-// error of kind banyan.ErrConflict. Servers are left out: clients call the
-// gateway. The result does not depend on the order of docs.
+// error of kind banyan.ErrConflict. Servers are left out, those of paths,
+// operations and links too: clients call the gateway. The result does not depend on the order of docs.
 func Merge(title, version string, docs []Named) (*Document, error) {
 	docs = slices.Clone(docs)
 	slices.SortFunc(docs, func(a, b Named) int { return compareText(a.Name, b.Name) })
-	m := &merger{owner: map[string]string{}, paths: map[string]any{}, components: map[string]any{}, ids: sharedIDs(docs)}
+	m := &merger{owner: map[string]string{}, paths: map[string]any{}, webhooks: map[string]any{}, components: map[string]any{}, ids: sharedIDs(docs)}
 	for i, n := range docs {
 		if err := n.check(); err != nil {
 			return nil, err
@@ -112,15 +112,12 @@ func (m *merger) add(n Named) error {
 			m.components[group] = into
 		}
 		members, _ := value.(map[string]any)
-		for name, component := range members {
-			into[n.Name+"."+name] = component
+		if err := n.put(group, into, members); err != nil {
+			return err
 		}
 	}
-	for name, hook := range object(root, "webhooks") {
-		if m.webhooks == nil {
-			m.webhooks = map[string]any{}
-		}
-		m.webhooks[n.Name+"."+name] = hook
+	if err := n.put("webhooks", m.webhooks, object(root, "webhooks")); err != nil {
+		return err
 	}
 	paths := object(root, "paths")
 	for _, path := range slices.Sorted(maps.Keys(paths)) {
@@ -130,6 +127,19 @@ func (m *merger) add(n Named) error {
 		if err := m.path(n, out, path, paths[path]); err != nil {
 			return err
 		}
+	}
+	return nil
+}
+
+// put adds members under the service's name. Two may still be one: v2.Order of
+// orders is Order of orders.v2.
+func (n Named) put(group string, into, members map[string]any) error {
+	for _, name := range slices.Sorted(maps.Keys(members)) {
+		full := n.Name + "." + name
+		if _, taken := into[full]; taken {
+			return fmt.Errorf("openapi: merge: service %q: %w: %s has %s already, of another service", n.Name, banyan.ErrConflict, group, full)
+		}
+		into[full] = members[name]
 	}
 	return nil
 }
@@ -182,7 +192,10 @@ func (m *merger) rename(n Named, root map[string]any) {
 			o["$ref"] = n.moved(ref)
 		}
 		switch p.kind {
+		case kindPathItem:
+			delete(o, "servers")
 		case kindOperation:
+			delete(o, "servers")
 			if _, own := o["security"]; !own && hasInherited {
 				o["security"] = cloneValue(inherited)
 			}
@@ -193,8 +206,12 @@ func (m *merger) rename(n Named, root map[string]any) {
 		case kindSchema:
 			n.discriminator(o)
 		case kindLink:
+			delete(o, "server")
 			if id := text(o, "operationId"); m.ids[id] {
 				o["operationId"] = n.Name + "." + id
+			}
+			if ref := text(o, "operationRef"); strings.HasPrefix(ref, "#/") {
+				o["operationRef"] = n.moved(ref)
 			}
 		}
 		return true
@@ -232,16 +249,37 @@ func (n Named) requirements(o map[string]any) {
 }
 
 // discriminator renames the schemas that a mapping names, by reference or by
-// their bare name.
+// their bare name. Those that it does not name are known to clients by the names
+// they had: it has to say so from now on.
 func (n Named) discriminator(schema map[string]any) {
-	mapping := object(object(schema, "discriminator"), "mapping")
+	d := object(schema, "discriminator")
+	if d == nil {
+		return
+	}
+	mapping := object(d, "mapping")
+	mapped := map[string]bool{}
 	for value, target := range mapping {
 		t, _ := target.(string)
+		mapped[lastPart(t)] = true
 		switch {
 		case strings.HasPrefix(t, "#/"):
 			mapping[value] = n.moved(t)
 		case object(object(n.Doc.root, "components"), "schemas")[t] != nil:
 			mapping[value] = n.Name + "." + t
+		}
+	}
+	for _, one := range slices.Concat(items(schema, "oneOf"), items(schema, "anyOf")) {
+		ref := refOf(one) // not moved yet: what is below comes later
+		name, isSchema := strings.CutPrefix(ref, "#/components/schemas/")
+		if !isSchema || strings.Contains(name, "/") || mapped[unescapePointer(name)] {
+			continue
+		}
+		if mapping == nil {
+			mapping = map[string]any{}
+			d["mapping"] = mapping
+		}
+		if _, taken := mapping[unescapePointer(name)]; !taken {
+			mapping[unescapePointer(name)] = n.moved(ref)
 		}
 	}
 }
@@ -281,7 +319,7 @@ func (m *merger) document(title, version string) (*Document, error) {
 	if len(m.components) > 0 {
 		root["components"] = m.components
 	}
-	if m.webhooks != nil {
+	if len(m.webhooks) > 0 {
 		root["webhooks"] = m.webhooks
 	}
 	if m.tags != nil {

@@ -97,6 +97,7 @@ type node struct {
 	minProperties, maxProperties *int
 	required                     []string
 	properties                   map[string]*node
+	tags                         []string // properties that tell alternatives apart: they have an enum
 	patterns                     []patternNode
 	additional                   *node
 	propertyNames                *node
@@ -116,10 +117,8 @@ type node struct {
 	minimum, maximum, above, below *decimal // above and below are the exclusive ones
 	multipleOf                     *big.Rat
 
-	// whole is set where unevaluatedProperties or unevaluatedItems is used: there
-	// the library evaluates as well, what everything else lets through. It lists
-	// all mistakes, however many.
-	whole *jsonschema.Schema
+	// What no other keyword looked at (JSON Schema 2020-12 §11).
+	otherFields, otherItems *node // unevaluatedProperties, unevaluatedItems
 }
 
 type patternNode struct {
@@ -143,9 +142,7 @@ func (ns nodes) of(s *jsonschema.Schema) *node {
 		n.refuse = !*s.Bool
 		return n
 	}
-	if s.UnevaluatedProperties != nil || s.UnevaluatedItems != nil {
-		n.whole = s
-	}
+	n.otherFields, n.otherItems = ns.of(s.UnevaluatedProperties), ns.of(s.UnevaluatedItems)
 	ns.general(n, s)
 	ns.object(n, s)
 	ns.array(n, s)
@@ -207,6 +204,9 @@ func (ns nodes) object(n *node, s *jsonschema.Schema) {
 	}
 	for name, p := range s.Properties {
 		n.properties[name] = ns.of(p)
+		if n.properties[name].enum != nil {
+			n.tags = append(n.tags, name)
+		}
 	}
 	for name, p := range s.PatternProperties {
 		n.patterns = append(n.patterns, patternNode{name, ns.of(p)})

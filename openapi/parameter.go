@@ -16,8 +16,10 @@ type parameter struct {
 	required bool
 	empty    bool // allowEmptyValue
 	json     bool // its content is JSON
+	text     bool // its content is a text
 	opaque   bool // its content is something else
 	schema   *node
+	taken    func(name string) bool // by other parameters; nil: this one takes only its own
 }
 
 func (s *schemas) parameter(p place) *parameter {
@@ -36,7 +38,8 @@ func (s *schemas) parameter(p place) *parameter {
 	out.schema = s.nodes[p.at+"/schema"]
 	for media := range object(m, "content") {
 		out.json = isJSON(media)
-		out.opaque = !out.json
+		out.text = strings.HasPrefix(plainMedia(media), "text/")
+		out.opaque = !out.json && !out.text
 		out.schema = s.nodes[p.at+"/content/"+escapePointer(media)+"/schema"]
 	}
 	return out
@@ -44,8 +47,8 @@ func (s *schemas) parameter(p place) *parameter {
 
 // isIgnored reports parameters that mean nothing in a document (OpenAPI 3.1
 // §4.8.12.1).
-func (p *parameter) isIgnored() bool {
-	return p.in == "header" && (p.name == "Accept" || p.name == "Content-Type" || p.name == "Authorization")
+func isIgnored(in, name string) bool {
+	return in == "header" && (name == "Accept" || name == "Content-Type" || name == "Authorization")
 }
 
 // sent is a request as its parameters see it.
@@ -53,13 +56,13 @@ type sent struct {
 	request *http.Request
 	path    map[string]string // still percent-encoded
 	query   []pair
-	cookies []*http.Cookie
+	cookies []pair
 }
 
 // check evaluates one parameter.
 func (p *parameter) check(e *evaluation, s *sent) {
 	e.in, e.field, e.path = p.in, p.name, e.path[:0]
-	if p.isIgnored() {
+	if isIgnored(p.in, p.name) {
 		return
 	}
 	texts := p.texts(s)
@@ -83,11 +86,15 @@ func (p *parameter) check(e *evaluation, s *sent) {
 	if p.schema == nil {
 		return
 	}
+	if p.text && len(texts) == 1 {
+		e.evaluate(p.schema, e.typed(p.schema, p.decodePart(texts[0])))
+		return
+	}
 	if p.style == "label" && !strings.HasPrefix(texts[0], ".") || p.style == "matrix" && !strings.HasPrefix(texts[0], ";") {
 		e.mistake("is not written in the style %s", p.style)
 		return
 	}
-	if p.isList() {
+	if p.isList() || len(texts) > 1 && p.repeats() {
 		p.list(e, texts)
 		return
 	}
@@ -99,7 +106,17 @@ func (p *parameter) check(e *evaluation, s *sent) {
 		p.object(e, texts[0])
 		return
 	}
-	e.scalar(p.schema, p.plain(texts[0]))
+	v := e.typed(p.schema, p.plain(texts[0]))
+	if p.schema.accepts()&isArray != 0 && !e.fits(p.schema, v) {
+		p.list(e, texts)
+		return
+	}
+	e.evaluate(p.schema, v)
+}
+
+// repeats reports whether the parameter may occur several times, as a list.
+func (p *parameter) repeats() bool {
+	return p.in == "query" && p.explode && p.schema.accepts()&isArray != 0
 }
 
 func (p *parameter) isList() bool { return p.schema.only(isArray) }
@@ -107,7 +124,7 @@ func (p *parameter) isList() bool { return p.schema.only(isArray) }
 // spreads reports whether the parameter is an object whose fields are parameters
 // of their own, so that its own name is never sent.
 func (p *parameter) spreads() bool {
-	if p.json || p.opaque {
+	if p.json || p.text || p.opaque {
 		return false
 	}
 	return p.style == "deepObject" || p.in == "query" && p.style == "form" && p.explode && p.schema != nil && p.schema.only(isObject)
@@ -139,8 +156,8 @@ func (p *parameter) texts(s *sent) []string {
 		}
 	case "cookie":
 		for _, c := range s.cookies {
-			if c.Name == p.name {
-				all = append(all, c.Value)
+			if c.name == p.name {
+				all = append(all, c.value)
 			}
 		}
 	}
@@ -282,9 +299,6 @@ func (e *evaluation) typed(n *node, text string) any {
 	}
 	return all[len(all)-1]
 }
-
-// scalar evaluates a text as what its schema takes.
-func (e *evaluation) scalar(n *node, text string) { e.evaluate(n, e.typed(n, text)) }
 
 // readings returns what a text may mean to a schema of such types, the most
 // particular first. It has at least one.

@@ -1,6 +1,7 @@
 package openapi
 
 import (
+	"net/http"
 	"net/url"
 	"slices"
 	"strings"
@@ -41,32 +42,72 @@ func pairs(text string, most int) ([]pair, string) {
 	return all, ""
 }
 
+// cookies reads the cookies of a request (RFC 6265 §4.2.1). Unlike net/http it
+// leaves none out: what one program skips another may read.
+func cookies(r *http.Request) []pair {
+	var all []pair
+	for _, line := range r.Header["Cookie"] {
+		for part := range strings.SplitSeq(line, ";") {
+			name, value, _ := strings.Cut(strings.Trim(part, " \t"), "=")
+			if n := len(value); n > 1 && value[0] == '"' && value[n-1] == '"' {
+				value = value[1 : n-1]
+			}
+			if name != "" {
+				all = append(all, pair{name: strings.TrimRight(name, " \t"), value: strings.TrimLeft(value, " \t")})
+			}
+		}
+	}
+	return all
+}
+
 // spread collects an object whose fields are parameters of their own: style form
 // with explode, or deepObject.
 func (p *parameter) spread(s *sent, e *evaluation) (any, bool) {
 	if p.schema == nil || !p.spreads() {
 		return nil, false
 	}
-	object, wrong := map[string]any{}, false
+	object, right := map[string]any{}, true
 	for _, q := range s.query {
 		name, ok := p.fieldOf(q.name)
-		if !ok {
-			continue
+		switch {
+		case !ok && (p.taken == nil || p.taken(q.name)):
+		case p.style == "deepObject":
+			right = e.put(p.schema, object, strings.Split(name, "]["), q.value) && right
+		default:
+			right = e.put(p.schema, object, []string{q.name}, q.value) && right
 		}
-		field := p.schema.property(name)
-		if field.only(isArray) {
-			list, _ := object[name].([]any)
-			object[name] = append(list, e.typed(field.item(len(list)), q.value))
-			continue
-		}
-		_, twice := object[name]
-		wrong = wrong || twice
-		object[name] = e.typed(field, q.value)
 	}
-	if wrong {
+	if !right {
 		e.mistake("has a field more than once")
 	}
-	return object, len(object) > 0 && !wrong
+	return object, len(object) > 0 && right
+}
+
+// put sets a field of an object, or one of a field that is an object itself:
+// OpenAPI leaves open how deepObject goes deeper, programs read a[b][c] alike. It
+// reports whether there was nothing in its place.
+func (e *evaluation) put(n *node, object map[string]any, path []string, value string) bool {
+	name, field := path[0], n.property(path[0])
+	list := field.only(isArray)
+	if len(path) > 1 && (!list || path[1] != "") {
+		below, ok := object[name].(map[string]any)
+		if _, taken := object[name]; !ok && taken || len(path) > maxDepth {
+			return false
+		}
+		if below == nil {
+			below = map[string]any{}
+			object[name] = below
+		}
+		return e.put(field, below, path[1:], value)
+	}
+	before, twice := object[name]
+	if list {
+		items, ok := before.([]any)
+		object[name] = append(items, e.typed(field.item(len(items)), value))
+		return ok || !twice
+	}
+	object[name] = e.typed(field, value)
+	return !twice
 }
 
 // fieldOf returns the field of the parameter that a name of the query means.

@@ -1,11 +1,10 @@
 package openapi
 
 import (
-	"encoding/base64"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
+	"net/url"
 	"regexp"
 	"slices"
 	"strconv"
@@ -67,9 +66,10 @@ func (s *schemas) prepare(p place) any {
 	walk(place{kindSchema, clone, p.at}, func(sub place) bool {
 		if m := sub.object(); m != nil {
 			s.patterns(sub.at, m)
-			s.unneeded(m)
+			original, _ := lookup(s.doc.root, sub.at)
+			s.unneeded(object(map[string]any{"": original}, ""), m)
 			if ref := sub.ref(); ref != "" {
-				m["$ref"] = "#/$defs/" + s.moved(ref[1:])
+				m["$ref"] = "#" + (&url.URL{Fragment: "/$defs/" + s.moved(ref[1:])}).EscapedFragment()
 			}
 			for _, name := range []string{"$schema", "examples", "example", "default", "title", "description", "deprecated", "discriminator", "xml", "externalDocs", "$comment", "$anchor", "$dynamicAnchor"} {
 				delete(m, name)
@@ -92,32 +92,37 @@ func (s *schemas) moved(pointer string) string {
 }
 
 // unneeded drops what only answers have to have: fields that are readOnly
-// (OpenAPI 3.0.3 §4.7.24.1; 3.1 leaves it open).
-func (s *schemas) unneeded(m map[string]any) {
-	required, properties := items(m, "required"), object(m, "properties")
-	if required == nil || properties == nil {
+// (OpenAPI 3.0.3 §4.7.24.1; 3.1 leaves it open). Which are, the schema may say
+// itself, or what it refers to, or its allOf; that holds inside the allOf, too.
+func (s *schemas) unneeded(original, m map[string]any) {
+	if !demanding(m) {
 		return
 	}
-	m["required"] = slices.DeleteFunc(required, func(v any) bool {
-		name, _ := v.(string)
-		p := place{kindSchema, properties[name], ""}
-		if flag(p.object(), "readOnly") {
-			return true
+	whole := s.doc.effective(original)
+	for name, field := range object(whole, "properties") {
+		if flag(s.doc.effective(field), "readOnly") {
+			drop(m, name)
 		}
-		// The clone's references may be moved already, the document's are not.
-		return p.ref() != "" && s.readOnly(p.ref())
+	}
+}
+
+// demanding reports whether a schema requires something, itself or in allOf.
+func demanding(m map[string]any) bool {
+	return m["required"] != nil || slices.ContainsFunc(items(m, "allOf"), func(v any) bool {
+		part, _ := v.(map[string]any)
+		return demanding(part)
 	})
 }
 
-func (s *schemas) readOnly(ref string) bool {
-	if rest, ok := strings.CutPrefix(ref, "#/$defs/"); ok {
-		name, tail, _ := strings.Cut(rest, "/")
-		ref = "#" + s.pointers[name]
-		if tail != "" {
-			ref += "/" + tail
-		}
+// drop makes a field one that is not required.
+func drop(m map[string]any, name string) {
+	if required := items(m, "required"); required != nil {
+		m["required"] = slices.DeleteFunc(required, func(v any) bool { return v == name })
 	}
-	return flag(s.doc.resolve(place{kindSchema, map[string]any{"$ref": ref}, ""}).object(), "readOnly")
+	for _, v := range items(m, "allOf") {
+		part, _ := v.(map[string]any)
+		drop(part, name)
+	}
 }
 
 // patterns reports patterns that RE2 cannot compile, where they stand.
@@ -139,9 +144,9 @@ func reason(err error) string { return strings.TrimPrefix(err.Error(), "error pa
 
 // regexp compiles a pattern of ECMA-262 as one of RE2, which never backtracks.
 func (s *schemas) regexp(pattern string) (jsonschema.Regexp, error) {
-	re, err := regexp.Compile(unicodeEscapes(pattern))
+	re, err := compilePattern(pattern)
 	if err == nil {
-		return re, nil
+		return verbatim{re, pattern}, nil
 	}
 	if s.options.SkipPatterns {
 		return anything{pattern}, nil
@@ -149,19 +154,13 @@ func (s *schemas) regexp(pattern string) (jsonschema.Regexp, error) {
 	return nil, err
 }
 
-// escapes matches a backslash with what it escapes, so that the second of two
-// backslashes escapes nothing.
-var escapes = regexp.MustCompile(`(?s)\\(?:u[0-9a-fA-F]{4}|.)`)
-
-// unicodeEscapes writes \uXXXX of ECMA-262 as RE2 wants it.
-func unicodeEscapes(pattern string) string {
-	return escapes.ReplaceAllStringFunc(pattern, func(escape string) string {
-		if len(escape) == len(`\u0000`) && escape[1] == 'u' {
-			return `\x{` + escape[2:] + `}`
-		}
-		return escape
-	})
+// verbatim is a pattern that is shown as it stands in the document.
+type verbatim struct {
+	*regexp.Regexp
+	pattern string
 }
+
+func (v verbatim) String() string { return v.pattern }
 
 // anything stands for a pattern that is not checked.
 type anything struct{ pattern string }
@@ -255,29 +254,6 @@ type nowhere struct{}
 
 func (nowhere) Load(string) (any, error) {
 	return nil, errors.New("only references into the document are followed")
-}
-
-// formats are those of OpenAPI that JSON Schema has not.
-func formats() []*jsonschema.Format {
-	whole := func(bits int) func(any) error {
-		return func(v any) error {
-			n, ok := v.(json.Number)
-			if !ok || !decimalOf(n.String()).integer() {
-				return nil // the type says whether it may be something else
-			}
-			_, err := strconv.ParseInt(decimalOf(n.String()).String(), 10, bits)
-			return err
-		}
-	}
-	encoded := func(v any) error {
-		s, ok := v.(string)
-		if !ok {
-			return nil
-		}
-		_, err := base64.StdEncoding.DecodeString(s)
-		return err
-	}
-	return []*jsonschema.Format{{Name: "int32", Validate: whole(32)}, {Name: "int64", Validate: whole(64)}, {Name: "byte", Validate: encoded}}
 }
 
 // cloneValue copies what parseJSON returns.

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"mime"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/banyanhq/banyan"
@@ -51,9 +52,25 @@ func NewValidator(doc *Document, o *Options) (*Validator, error) {
 			c.inQuery = c.inQuery || made.in == "query"
 			c.inCookie = c.inCookie || made.in == "cookie"
 		}
+		c.share()
 		v.calls[op] = c
 	}
+	if len(s.faults) > 0 {
+		return nil, doc.fail(s.faults)
+	}
 	return v, nil
+}
+
+// share gives objects that take any name what no other parameter does.
+func (c *call) share() {
+	for _, p := range c.parameters {
+		if !p.takesAll() {
+			continue
+		}
+		p.taken = func(name string) bool {
+			return slices.Contains(c.keys, name) || slices.ContainsFunc(c.parameters, func(other *parameter) bool { return other != p && other.has(name) })
+		}
+	}
 }
 
 // queryKeys returns the names of API keys that are sent in the query.
@@ -98,7 +115,7 @@ func (v *Validator) Check(r *http.Request) (*http.Request, *Problem) {
 	if refused != nil {
 		return nil, refused
 	}
-	if len(e.mistakes) > 0 {
+	if e.settle(); len(e.mistakes) > 0 {
 		p := problem(http.StatusBadRequest, fmt.Sprintf("The request is not what %s %s takes.", op.Method, op.Path))
 		p.Errors = e.mistakes
 		return nil, p
@@ -147,11 +164,12 @@ func (v *Validator) parameters(e *evaluation, c *call, r *http.Request, route *r
 		}
 	}
 	if c.inCookie {
-		s.cookies = r.Cookies()
+		s.cookies = cookies(r)
 	}
 	for _, p := range c.parameters {
 		p.check(e, s)
 	}
+	e.settle()
 	if strict {
 		unknownQuery(e, c.parameters, c.keys, s.query)
 	}

@@ -1,6 +1,7 @@
 package openapi
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -34,7 +35,7 @@ func parseYAML(data []byte) (any, error) {
 	if len(tree.Docs) > 1 {
 		return nil, &placed{lineOf(tree.Docs[1].Body), "a second YAML document follows the first"}
 	}
-	c := &converter{anchors: map[string]ast.Node{}, values: maxValues}
+	c := &converter{anchors: map[string]ast.Node{}, values: maxValues, bytes: 2 * maxSize}
 	return c.value(tree.Docs[0].Body, maxDepth)
 }
 
@@ -47,7 +48,7 @@ func yamlTree(data []byte) (tree *ast.File, err error) {
 		}
 	}()
 	tokens := lexer.Tokenize(string(data))
-	if err := shallow(tokens); err != nil {
+	if err := cmp.Or(shallow(tokens), affordableTokens(tokens)); err != nil {
 		return nil, err
 	}
 	tree, err = parser.Parse(tokens, 0)
@@ -62,32 +63,6 @@ func yamlTree(data []byte) (tree *ast.File, err error) {
 	return tree, err
 }
 
-// shallow refuses tokens that nest too deep. Each level needs a bracket, or a
-// run of indicators such as "- - -", or a column of its own.
-func shallow(tokens token.Tokens) error {
-	brackets, run, line := 0, 0, 0
-	for _, t := range tokens {
-		switch t.Type {
-		case token.MappingStartType, token.SequenceStartType:
-			brackets++
-		case token.MappingEndType, token.SequenceEndType:
-			brackets--
-		case token.SequenceEntryType, token.MappingKeyType, token.TagType, token.AnchorType, token.MappingValueType:
-			run++
-		}
-		if t.Position.Line != line || brackets > 0 && run > 0 && t.Type == token.CollectEntryType {
-			run, line = 0, t.Position.Line
-			if brackets == 0 && t.Position.Column > 8*maxDepth {
-				return &placed{line, "it is nested too deep"}
-			}
-		}
-		if brackets > maxDepth || run > maxDepth {
-			return &placed{line, "it is nested too deep"}
-		}
-	}
-	return nil
-}
-
 func lineOf(node ast.Node) int {
 	if node == nil || node.GetToken() == nil || node.GetToken().Position == nil {
 		return 0
@@ -99,6 +74,7 @@ func lineOf(node ast.Node) int {
 type converter struct {
 	anchors map[string]ast.Node
 	values  int // how many may still come, copies by aliases included
+	bytes   int // how long their texts may be, copied likewise
 }
 
 func (c *converter) value(node ast.Node, depth int) (any, error) {
@@ -135,7 +111,20 @@ func (c *converter) value(node ast.Node, depth int) (any, error) {
 	case *ast.TagNode:
 		return c.tagged(n, depth)
 	}
-	return c.scalar(node)
+	v, err := c.scalar(node)
+	if s, ok := v.(string); ok {
+		err = cmp.Or(err, c.longer(node, s))
+	}
+	return v, err
+}
+
+// longer counts a text: an alias of a long one is short, and what is written of
+// the document is not.
+func (c *converter) longer(node ast.Node, s string) error {
+	if c.bytes -= len(s); c.bytes < 0 {
+		return &placed{lineOf(node), "its texts are too long together, perhaps by aliases"}
+	}
+	return nil
 }
 
 func (c *converter) target(n *ast.AliasNode) (ast.Node, error) {
@@ -174,7 +163,7 @@ func (c *converter) mapping(pairs []*ast.MappingValueNode, depth int) (any, erro
 			continue
 		}
 		key, err := keyOf(pair.Key)
-		if err != nil {
+		if err = cmp.Or(err, c.longer(pair.Key, key)); err != nil {
 			return nil, err
 		}
 		if _, twice := object[key]; twice {
