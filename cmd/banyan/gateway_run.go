@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"strings"
 	"syscall"
 	"time"
 
@@ -110,10 +111,26 @@ func upgrade(ctx context.Context, u *tableflip.Upgrader, hangups <-chan os.Signa
 		if err := u.WaitForParent(ctx); err != nil {
 			return
 		}
-		if err := u.Upgrade(); err != nil {
+		if err := takeOver(ctx, u); err != nil {
 			log.Error("the new process did not take over; this one goes on", "error", err.Error())
 			continue
 		}
 		log.Info("another process has taken over; draining")
+	}
+}
+
+// takeOver starts the new process. The Upgrader may not have noticed yet what it was
+// waited for, nor that this process is ready; it has no names for these errors.
+func takeOver(ctx context.Context, u *tableflip.Upgrader) error {
+	for {
+		err := u.Upgrade()
+		if err == nil || !strings.Contains(err.Error(), "parent hasn't exited") && !strings.Contains(err.Error(), "process is not ready yet") {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(10 * time.Millisecond):
+		}
 	}
 }
