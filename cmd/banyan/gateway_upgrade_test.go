@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"sync"
@@ -31,8 +32,7 @@ func TestHandOver(t *testing.T) {
 	text := strings.Repeat("0123456789", 30_000)
 	behind := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, text) }))
 	defer behind.Close()
-	address := freePort(t)
-	file := written(t, fmt.Sprintf("listen: %s\nadmin: none\naccess_log: false\nupstreams: {app: %q}\nroutes: [{match: /, to: app}]\n", address, behind.URL))
+	file := written(t, fmt.Sprintf("listen: 127.0.0.1:0\nadmin: none\naccess_log: false\nupstreams: {app: %q}\nroutes: [{match: /, to: app}]\n", behind.URL))
 	pidFile := filepath.Join(t.TempDir(), "pid")
 	var out log
 	first := exec.CommandContext(t.Context(), os.Args[0], "run", "-c", file, "--pid-file", pidFile)
@@ -41,6 +41,7 @@ func TestHandOver(t *testing.T) {
 		t.Fatal(err)
 	}
 	pid := awaitPID(t, pidFile, 0)
+	address := servingAt(t, &out)
 
 	ctx, stop := context.WithCancel(t.Context())
 	var clients sync.WaitGroup
@@ -98,6 +99,18 @@ func hangUp(t *testing.T, pid int) {
 	if err := syscall.Kill(pid, syscall.SIGHUP); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// servingAt waits until a process says where it serves.
+func servingAt(t *testing.T, out *log) string {
+	t.Helper()
+	for end := time.Now().Add(30 * time.Second); time.Now().Before(end); <-time.After(time.Millisecond) {
+		if at := regexp.MustCompile(`"msg":"serving","address":"([^"]+)"`).FindStringSubmatch(out.String()); at != nil {
+			return at[1]
+		}
+	}
+	t.Fatalf("nothing serves: %s", out)
+	return ""
 }
 
 // awaitPID waits until the file has another process in it.
