@@ -195,7 +195,7 @@ func (a *Access) guard(providers map[string]*provider, next http.Handler) (http.
 	if len(a.Scopes)+len(a.AnyScope)+len(a.When) > 0 {
 		rule := auth.Rule{AllScopes: a.Scopes, AnyScopes: a.AnyScope}
 		for _, text := range a.When {
-			c, err := condition.New(text, nil)
+			c, err := condition.New(text, &condition.Options{Client: clientOf})
 			if err != nil {
 				return nil, err
 			}
@@ -208,6 +208,15 @@ func (a *Access) guard(providers map[string]*provider, next http.Handler) (http.
 		next = policy.Wrap(next)
 	}
 	return guard.Wrap(next), nil
+}
+
+// clientOf returns the address of who sent a request, for conditions; "": nobody
+// can say.
+func clientOf(r *http.Request) string {
+	if a, known := arrivalOf(r.Context()).client.known(); known {
+		return a.String()
+	}
+	return ""
 }
 
 // identityHeaders are all that some route forwards an identity in.

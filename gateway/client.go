@@ -17,6 +17,14 @@ type client struct {
 	scheme  string // http or https
 	host    string // lower case, without port and trailing dot
 	via     string // X-Forwarded-For for the upstream
+	unclear bool   // a trusted proxy says of it what is no address: address is the proxy's
+}
+
+// known returns the address as rules compare it, without a zone and with IPv4 as
+// such; false: nobody can say whose it is.
+func (c *client) known() (netip.Addr, bool) {
+	a, err := netip.ParseAddr(c.address)
+	return a.Unmap().WithZone(""), err == nil && !c.unclear
 }
 
 // arrival is what the gateway knows about a request, in its context.
@@ -98,6 +106,7 @@ func newClient(r *http.Request, trusted []netip.Prefix) *client {
 	for i := len(hops) - 1; i >= 0; i-- {
 		address, err := netip.ParseAddr(hops[i])
 		if err != nil {
+			c.unclear = true
 			break // a name, or nonsense: nothing further left can be believed
 		}
 		c.address = address.Unmap().String()

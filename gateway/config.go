@@ -214,6 +214,9 @@ type Route struct {
 	// Timeout is how long the upstream may take to begin its answer, from the last
 	// byte of the request; default 30 s.
 	Timeout time.Duration `yaml:"timeout"`
+	// Addresses say which clients may use the route, by their address; default:
+	// all.
+	Addresses *Addresses `yaml:"addresses"`
 	// Auth says who may use the route; default: everybody.
 	Auth *Access `yaml:"auth"`
 	// Limits bound the requests over time; default: nothing does.
@@ -398,6 +401,9 @@ func (r *Route) check(path string, c *Config, found *mistakes) {
 	}
 	if r.Path != "" && (r.StripPrefix != "" || r.AddPrefix != "") {
 		found.add(path+".path", "it is the whole path; strip_prefix and add_prefix have no part in it")
+	}
+	if r.Addresses != nil {
+		r.Addresses.read(path+".addresses", found)
 	}
 	_, err := r.policies()
 	checkPolicies(path, err, found)

@@ -247,8 +247,8 @@ func (s *state) addRoutes(old *state) error {
 
 // handler stacks what a route asks for, from the inside out: the forwarder, the
 // cache, the fallback, the headers of the identity, the changes, the contract, the limits, who may
-// use it, the bound, what is about clients. Limits stand behind authentication, so
-// that they can count by identity.
+// use it, the bound, what is about clients, and from which addresses. Limits stand
+// behind authentication, so that they can count by identity.
 func (s *state) handler(r *Route, identityHeaders []string) (h http.Handler, err error) {
 	p, err := r.policies()
 	if err != nil {
@@ -288,7 +288,10 @@ func (s *state) handler(r *Route, identityHeaders []string) (h http.Handler, err
 	if p.handler != nil {
 		h = p.handler.Handler(h)
 	}
-	return r.shown(s.config, h)
+	if h, err = r.shown(s.config, h); err != nil {
+		return nil, err
+	}
+	return r.admitted(h)
 }
 
 func (s *state) lookup(r *http.Request, host, path string) (*Route, []string) {

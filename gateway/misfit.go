@@ -54,11 +54,14 @@ func (m *misfit) look(node ast.Node, t reflect.Type) {
 func (m *misfit) mapping(node ast.Node, pairs []*ast.MappingValueNode, t reflect.Type) {
 	if t.Kind() != reflect.Struct && t.Kind() != reflect.Map {
 		hint := ""
-		if len(pairs) > 0 && strings.HasPrefix(pairs[0].Key.GetToken().Value, "http") {
-			hint = "; between brackets or braces a URL needs quotes"
-		}
 		if len(pairs) > 0 {
 			node = pairs[0].Key
+			switch key := node.GetToken().Value; {
+			case strings.HasPrefix(key, "http"):
+				hint = "; between brackets or braces a URL needs quotes"
+			case t.Kind() == reflect.String && strings.Trim(key, "0123456789abcdefABCDEF:") == "":
+				hint = "; between brackets or braces an address of IPv6 needs quotes"
+			}
 		}
 		m.add(node, "want %s, not keys with values%s", shapeOf(t), hint)
 		return
@@ -66,11 +69,19 @@ func (m *misfit) mapping(node ast.Node, pairs []*ast.MappingValueNode, t reflect
 	for _, pair := range pairs {
 		key := pair.Key.GetToken().Value
 		if in := typeOfKey(t, key); in != nil {
+			if _, none := pair.Value.(*ast.NullNode); none && (guards(in) || guards(t)) {
+				m.add(pair.Key, "%q has no value, which would let everybody in; leave it out for that", key)
+			}
 			m.look(pair.Value, in)
 		} else if _, merged := pair.Key.(*ast.MergeKeyNode); !merged {
 			m.add(pair.Key, "unknown key %q%s", key, suggestKey(key, t))
 		}
 	}
+}
+
+// guards reports whether a type keeps somebody out, unless nothing is said.
+func guards(t reflect.Type) bool {
+	return t == reflect.TypeFor[Addresses]() || t == reflect.TypeFor[*Addresses]()
 }
 
 func (m *misfit) sequence(node *ast.SequenceNode, t reflect.Type) {

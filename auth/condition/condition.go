@@ -19,6 +19,7 @@
 //	request.path       string             decoded
 //	request.headers    map(string, string)        names in small letters; several values joined with ", "
 //	request.query      map(string, list(string))  decoded
+//	request.client     string             address of the client: "192.0.2.1", "2001:db8::1" (Options.Client)
 //
 // and the standard functions and macros of CEL. Headers that hold credentials are
 // not there.
@@ -29,8 +30,8 @@
 // cost is bounded (Options.CostLimit), as are its length and nesting. Evaluation
 // takes 3 to 8 µs for expressions like the one above. Whatever goes wrong at
 // evaluation, a claim that is not there, a comparison of a string with a number, a
-// query that cannot be decoded, the limit, is an error, and auth.Policy denies
-// then. Errors hold nothing of the request.
+// query that cannot be decoded, a client whose address is not known, the limit, is
+// an error, and auth.Policy denies then. Errors hold nothing of the request.
 //
 // A Condition may be used by any number of goroutines.
 package condition
@@ -63,6 +64,10 @@ type Options struct {
 	// HideHeaders are not in request.headers, besides Authorization,
 	// Proxy-Authorization, Cookie and X-Api-Key. Default: none more.
 	HideHeaders []string
+	// Client returns the address of who sent a request, for request.client; one
+	// that is none makes what asks for it fail. Default: that of the connection
+	// (RemoteAddr), which is a proxy's where there is one.
+	Client func(*http.Request) string
 }
 
 // Condition is an expression that is ready to be evaluated.
@@ -71,6 +76,7 @@ type Condition struct {
 	program cel.Program
 	query   bool // the expression looks at request.query
 	hidden  map[string]bool
+	client  func(*http.Request) string
 }
 
 // New parses and checks an expression. The error is a *Error for mistakes in it.
@@ -95,7 +101,10 @@ func New(expression string, o *Options) (*Condition, error) {
 		// Constants are folded here: 1/0 is found at last.
 		return nil, &Error{Line: 1, Column: 1, Message: err.Error()}
 	}
-	c := &Condition{source: expression, program: program, hidden: hidden(o.HideHeaders)}
+	c := &Condition{source: expression, program: program, hidden: hidden(o.HideHeaders), client: o.Client}
+	if c.client == nil {
+		c.client = func(r *http.Request) string { return r.RemoteAddr }
+	}
 	for _, ref := range checked.NativeRep().ReferenceMap() {
 		c.query = c.query || ref.Name == "request.query"
 	}
@@ -162,6 +171,7 @@ func newEnv() (*cel.Env, error) {
 		cel.Variable("request.path", text),
 		cel.Variable("request.headers", cel.MapType(text, text)),
 		cel.Variable("request.query", cel.MapType(text, cel.ListType(text))),
+		cel.Variable("request.client", text),
 		cel.ParserExpressionSizeLimit(maxSource),
 		cel.ParserRecursionLimit(maxNesting),
 		cel.ASTValidators(cel.ValidateRegexLiterals(), cel.ValidateHomogeneousAggregateLiterals(), cel.ValidateComprehensionNestingLimit(2)),

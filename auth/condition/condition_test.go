@@ -160,6 +160,45 @@ func TestCostLimit(t *testing.T) {
 	}
 }
 
+// request.client is an address in one form, and where there is none, whatever asks
+// for it fails, and nothing else does.
+func TestClient(t *testing.T) {
+	t.Parallel()
+	for _, k := range []struct {
+		expression, remote string
+		client             func(*http.Request) string
+		want, fails        bool
+	}{
+		{`request.client == "192.0.2.1"`, "192.0.2.1:1234", nil, true, false},
+		{`request.client == "192.0.2.1"`, "[::ffff:192.0.2.1]:1234", nil, true, false},
+		{`request.client == "2001:db8::1"`, "[2001:DB8:0::1%eth0]:1234", nil, true, false},
+		{`request.client in ["192.0.2.1"]`, "192.0.2.10:1234", nil, false, false},
+		{`request.client != "192.0.2.1"`, "@", nil, false, true},
+		{`!request.client.startsWith("10.")`, "", nil, false, true},
+		{`request.client == ""`, "", nil, false, true},
+		{`request.method == "POST" || request.client == "192.0.2.1"`, "@", nil, true, false},
+		{`request.client == "198.51.100.7"`, "192.0.2.1:1", func(r *http.Request) string { return r.Header.Get("X-Client") }, true, false},
+		{`request.client != "198.51.100.7"`, "192.0.2.1:1", func(*http.Request) string { return "" }, false, true},
+		{`request.client != "198.51.100.7"`, "192.0.2.1:1", func(*http.Request) string { return "canary-4711" }, false, true},
+	} {
+		c, err := condition.New(k.expression, &condition.Options{Client: k.client})
+		if err != nil {
+			t.Errorf("%s: %v", k.expression, err)
+			continue
+		}
+		r := request("/")
+		r.RemoteAddr = k.remote
+		r.Header.Set("X-Client", "198.51.100.7")
+		allowed, err := c.Allow(r, auth.Identity{})
+		if allowed != k.want || (err != nil) != k.fails || err != nil && strings.Contains(err.Error(), "canary") {
+			t.Errorf("%s for %q: %v, %v", k.expression, k.remote, allowed, err)
+		}
+	}
+	if _, err := condition.New(`request.client == 7`, nil); err == nil {
+		t.Error("an address is a text")
+	}
+}
+
 // A policy turns both outcomes into 403.
 func TestInAPolicy(t *testing.T) {
 	t.Parallel()

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"slices"
 	"strings"
@@ -19,12 +20,13 @@ type variables struct {
 	id     auth.Identity
 	query  url.Values
 	hidden map[string]bool
+	client func(*http.Request) string
 }
 
 // variables reads the query strictly, because the decoder of net/http drops what
 // it does not understand and the next service might not.
 func (c *Condition) variables(r *http.Request, id auth.Identity) (*variables, error) {
-	v := &variables{r: r, id: id, hidden: c.hidden}
+	v := &variables{r: r, id: id, hidden: c.hidden, client: c.client}
 	if !c.query {
 		return v, nil
 	}
@@ -67,6 +69,8 @@ func (v *variables) ResolveName(name string) (any, bool) {
 		return v.headers(), true
 	case "request.query":
 		return map[string][]string(v.query), true
+	case "request.client":
+		return address(v.client(v.r))
 	}
 	return nil, false
 }
@@ -95,6 +99,19 @@ func hidden(more []string) map[string]bool {
 		out[strings.ToLower(name)] = true
 	}
 	return out
+}
+
+// address returns an address in one form, without port and zone, and IPv4 as such,
+// so that it can be compared. What is none is no value: to look at it is an error.
+func address(text string) (any, bool) {
+	if host, _, err := net.SplitHostPort(text); err == nil {
+		text = host
+	}
+	a, err := netip.ParseAddr(text)
+	if err != nil {
+		return nil, false
+	}
+	return a.Unmap().WithZone("").String(), true
 }
 
 func host(hostport string) string {
