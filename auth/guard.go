@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/banyanhq/banyan"
@@ -66,8 +67,9 @@ type Options struct {
 	Anonymous bool
 	// Realm is named in the challenges. Default: none.
 	Realm string
-	// StripCredential removes the header that held the credential before the next
-	// handler sees the request. Default: it stays.
+	// StripCredential removes the headers that credentials of the methods travel in
+	// before the next handler sees the request, also that of one that was not looked
+	// at because a client certificate decided. Default: they stay.
 	StripCredential bool
 	// Hooks hear what happens. Default: nothing does.
 	Hooks *Hooks
@@ -136,7 +138,7 @@ func (g *Guard) Wrap(next http.Handler) http.Handler {
 			return
 		}
 		g.opts.Hooks.accepted(r.Context(), id)
-		next.ServeHTTP(w, g.pass(r, id, carrier))
+		next.ServeHTTP(w, g.pass(r, id))
 	})
 }
 
@@ -197,21 +199,21 @@ func (g *Guard) challengesOf(r *Refusal, c *Carrier) []string {
 	return g.challenges
 }
 
-func (g *Guard) pass(r *http.Request, id Identity, c *Carrier) *http.Request {
+func (g *Guard) pass(r *http.Request, id Identity) *http.Request {
 	r = r.WithContext(With(r.Context(), id))
-	if g.opts.StripCredential && c.Header != "" {
-		r.Header = withoutHeader(r.Header, c.Header)
+	if g.opts.StripCredential {
+		r.Header = g.withoutCredentials(r.Header)
 	}
 	return r
 }
 
-// withoutHeader copies the headers, because the caller of a middleware may still
-// look at its own.
-func withoutHeader(h http.Header, name string) http.Header {
+// withoutCredentials copies the headers, because the caller of a middleware may
+// still look at its own.
+func (g *Guard) withoutCredentials(h http.Header) http.Header {
 	out := make(http.Header, len(h))
-	for k, v := range h {
-		if !sameHeader(k, name) {
-			out[k] = v
+	for name, values := range h {
+		if !slices.ContainsFunc(g.carriers, func(c Carrier) bool { return sameHeader(name, c.Header) }) {
+			out[name] = values
 		}
 	}
 	return out

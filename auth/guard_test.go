@@ -212,6 +212,28 @@ func TestStripCredential(t *testing.T) {
 	}
 }
 
+// A certificate that decides leaves no other credential to the next service.
+func TestStripCredentialOfAnotherKind(t *testing.T) {
+	t.Parallel()
+	text, keys := keyring(t, nil)
+	g := guard(t, &auth.Options{StripCredential: true}, always{}, keys)
+	_, seen := serve(g.Wrap, get(t, "/", "X-Api-Key", text, "Accept", "*/*"))
+	if diff := cmp.Diff(http.Header{"Accept": {"*/*"}}, seen.Header); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// always is a kind of credential that is part of the connection.
+type always struct{}
+
+func (always) Carrier() auth.Carrier {
+	return auth.Carrier{Method: auth.MethodCertificate, Challenge: "Mutual"}
+}
+func (always) Present(*http.Request) bool { return true }
+func (always) Authenticate(*http.Request) (auth.Identity, error) {
+	return auth.Identity{Method: auth.MethodCertificate, Subject: "x"}, nil
+}
+
 func TestFormsArriveWhole(t *testing.T) {
 	t.Parallel()
 	s := newEC(t, "k")

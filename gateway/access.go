@@ -79,8 +79,13 @@ type Access struct {
 	When []string `yaml:"when"`
 	// Forward tells the upstream who it is: header → "subject", "tenant",
 	// "claims.email"… (see auth.Header). No client can send these headers, on any
-	// route.
+	// route. An identity that has no such value has no such header; one whose value
+	// fits in no header is answered 403, for the upstream would take it for nobody.
 	Forward map[string]string `yaml:"forward"`
+	// StripCredential keeps the credential from whatever stands behind: upstreams,
+	// parts of compose, and the route's limits, contract and changes. A certificate
+	// goes nowhere in any case. Default: it goes on.
+	StripCredential bool `yaml:"strip_credential"`
 }
 
 // provider checks one kind of credential, and keeps what it needs fresh.
@@ -187,7 +192,7 @@ func (a *Access) guard(providers map[string]*provider, next http.Handler) (http.
 		methods = append(methods, providers[name])
 	}
 	hooks := &auth.Hooks{Refused: func(ctx context.Context, refusal *auth.Refusal) { arrivalOf(ctx).because(refusal) }}
-	o := &auth.Options{Anonymous: a.Anonymous, Hooks: hooks}
+	o := &auth.Options{Anonymous: a.Anonymous, StripCredential: a.StripCredential, Hooks: hooks}
 	guard, err := auth.New(methods, o)
 	if err != nil {
 		return nil, err
@@ -234,7 +239,7 @@ func (c *Config) identityHeaders() []string {
 }
 
 // forwarding sets the headers of a route's identity, and removes those of every
-// route from what a client sent.
+// route from what a client sent. Who has a value that cannot be told goes no further.
 func (a *Access) forwarding(all []string, next http.Handler) (http.Handler, error) {
 	if len(all) == 0 {
 		return next, nil
@@ -245,11 +250,23 @@ func (a *Access) forwarding(all []string, next http.Handler) (http.Handler, erro
 			headers = append(headers, auth.Header{Name: name, From: from})
 		}
 	}
-	f, err := auth.NewForwarder(headers, &auth.ForwardOptions{Remove: all})
+	f, err := auth.NewForwarder(headers, &auth.ForwardOptions{Remove: all, Omitted: func(r *http.Request, name string) { arrivalOf(r.Context()).untold = name }})
 	if err != nil {
 		return nil, err
 	}
-	return f.Wrap(next), nil
+	return f.Wrap(told(next)), nil
+}
+
+// told refuses who cannot be forwarded whole.
+func told(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if a := arrivalOf(r.Context()); a.untold != "" {
+			a.because(fmt.Errorf("auth.forward: the identity's value for %s fits in no header", a.untold))
+			Problem(w, http.StatusForbidden, "this credential cannot be passed on")
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
 }
 
 // checkAccess reports what is wrong with credentials and who may use routes.

@@ -35,8 +35,9 @@ type arrival struct {
 	path            string // canonical
 	route           *Route
 	trace           trace
-	direct          bool // the upstream's answer goes to the client as it comes
-	fallback        bool // the route's fallback answered
+	direct          bool   // the upstream's answer goes to the client as it comes
+	fallback        bool   // the route's fallback answered
+	untold          string // a header of auth.forward that the identity's value does not fit in
 	answer          recorder
 	cause           atomic.Pointer[string] // also set by who fetches for the cache
 }
