@@ -128,6 +128,10 @@ func newTarget(text string, address netip.Addr, config *Upstream) (*target, erro
 	return t, nil
 }
 
+// maxAnswerHead is how long the head of an upstream's answer may be, in bytes, in
+// both protocols. HTTP/2 counts 32 more for each field (RFC 9113 §6.5.2).
+const maxAnswerHead = 64 << 10
+
 // connect makes the client of a target.
 func (t *target) connect(config *Upstream) error {
 	at := t.url
@@ -141,7 +145,7 @@ func (t *target) connect(config *Upstream) error {
 	}
 	options := &http1.ClientOptions{
 		Dial:    t.dial(config.ConnectTimeout),
-		MaxIdle: config.MaxIdle, IdleTimeout: config.IdleTimeout,
+		MaxIdle: config.MaxIdle, IdleTimeout: config.IdleTimeout, MaxHeadBytes: maxAnswerHead,
 	}
 	port := "80"
 	if at.Scheme == "https" {
@@ -167,7 +171,8 @@ func newHTTP2(t *target, config *Upstream, secure *tls.Config) (http.RoundTrippe
 	transport := &http.Transport{
 		DialContext: t.dial(config.ConnectTimeout), TLSClientConfig: secure,
 		TLSHandshakeTimeout: config.ConnectTimeout, IdleConnTimeout: config.IdleTimeout, DisableCompression: true, Protocols: protocols,
-		HTTP2: &http.HTTP2Config{SendPingTimeout: 15 * time.Second, PingTimeout: 5 * time.Second},
+		MaxResponseHeaderBytes: maxAnswerHead,
+		HTTP2:                  &http.HTTP2Config{SendPingTimeout: 15 * time.Second, PingTimeout: 5 * time.Second},
 	}
 	return &http2Client{at: t.url, transport: transport}, func() error {
 		transport.CloseIdleConnections()
