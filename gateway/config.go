@@ -60,8 +60,9 @@ type Config struct {
 	// team.
 	Include []string `yaml:"include"`
 
-	file   string            // that it was read from
-	served []servedCatalogue // routes that serve the catalogue
+	file     string            // that it was read from
+	warnings []Place           // of the files
+	served   []servedCatalogue // routes that serve the catalogue
 }
 
 // Files returns the names of the file that it was read from, of those that there

@@ -20,8 +20,11 @@ func TestDocumentedFiles(t *testing.T) {
 		t.Fatalf("%d files in the documentation", len(blocks))
 	}
 	for _, b := range blocks {
-		if _, err := gateway.Parse("docs/gateway.md", b[1]); err != nil {
+		c, err := gateway.Parse("docs/gateway.md", b[1])
+		if err != nil {
 			t.Error(err)
+		} else if found := c.Warnings(); len(found) > 0 {
+			t.Errorf("%s\nit is warned of: %v", b[1], found)
 		}
 	}
 }

@@ -24,7 +24,8 @@ import (
 
 // Options of a Gateway. The zero value of each field is its default.
 type Options struct {
-	// Log gets what an operator should know; default: nothing is logged.
+	// Log gets what an operator should know, and the warnings of a configuration
+	// that was read from a file; default: nothing is logged.
 	Log *slog.Logger
 	// Hooks are told what happens.
 	Hooks Hooks
@@ -100,6 +101,7 @@ func New(c *Config, o *Options) (*Gateway, error) {
 	s.begin(&state{}, g.log)
 	g.collector.follow(s)
 	g.state.Store(s)
+	c.logWarnings(g.log)
 	return g, nil
 }
 
@@ -122,6 +124,7 @@ func (g *Gateway) Reload(c *Config) error {
 	s.begin(old, g.log)
 	g.collector.follow(s)
 	g.state.Store(s)
+	c.logWarnings(g.log)
 	switch {
 	case old.cache != s.cache:
 		g.retiring.add(old.cache)

@@ -123,14 +123,13 @@ func (s *sources) find(path string) (*file, string) {
 	return s.main, path
 }
 
-// fail returns an error with the places of mistakes.
-func (s *sources) fail(found mistakes) error {
+// places returns where mistakes are.
+func (s *sources) places(found mistakes) (all []Place) {
 	byFile := map[*file][]Place{}
 	for _, m := range found {
 		f, path := s.find(m.Path)
 		byFile[f] = append(byFile[f], f.place(Mistake{Path: path, Text: m.Text}))
 	}
-	e := &FileError{File: s.main.name}
 	for _, f := range append([]*file{s.main}, s.included...) {
 		places := byFile[f]
 		slices.SortStableFunc(places, func(a, b Place) int { return cmp.Compare(a.Line, b.Line) })
@@ -140,7 +139,7 @@ func (s *sources) fail(found mistakes) error {
 				places[i].File = f.name
 			}
 		}
-		e.Places = append(e.Places, places...)
+		all = append(all, places...)
 	}
-	return e
+	return all
 }

@@ -53,9 +53,10 @@ func Parse(name string, data []byte) (*Config, error) {
 	found := s.include(c)
 	found = append(found, c.Check()...)
 	if len(found) == 0 {
+		c.warnings = s.places(c.Warnings())
 		return c, nil
 	}
-	return nil, s.fail(found)
+	return nil, &FileError{File: s.main.name, Places: s.places(found)}
 }
 
 // parse reads one file.

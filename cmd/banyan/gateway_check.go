@@ -19,7 +19,8 @@ func newCheckCommand(e *env) *cobra.Command {
 		Use: "check [FILE]", Short: "Check a gateway's configuration",
 		Long: "Read a configuration file (default " + defaultConfig + ") and say everything that is wrong with\n" +
 			"it, each with its line. Files that it includes and OpenAPI documents are read too;\n" +
-			"certificates, keys and tokens are not. Nothing is started, and no network is used.",
+			"certificates, keys and tokens are not. Nothing is started, and no network is used.\n" +
+			"What is right and probably not meant is a warning, which is no mistake.",
 		Example: "  banyan check banyan.yaml",
 		Args:    wantArgs(1, "FILE"),
 		RunE: func(_ *cobra.Command, args []string) error {
@@ -58,6 +59,7 @@ type checked struct {
 	File     string          `json:"file"`
 	OK       bool            `json:"ok"`
 	Mistakes []gateway.Place `json:"mistakes"`
+	Warnings []gateway.Place `json:"warnings"`
 }
 
 // errMistakes: the file is wrong, and what is wrong is printed.
@@ -70,9 +72,11 @@ func check(e *env, file string, asJSON bool) error {
 		return noFile(file, err)
 	}
 	if asJSON {
-		out := checked{File: file, OK: err == nil, Mistakes: []gateway.Place{}}
+		out := checked{File: file, OK: err == nil, Mistakes: []gateway.Place{}, Warnings: []gateway.Place{}}
 		if wrong != nil {
 			out.Mistakes = wrong.Places
+		} else {
+			out.Warnings = append(out.Warnings, config.WarningPlaces()...)
 		}
 		if err := json.NewEncoder(e.stdout).Encode(out); err != nil {
 			return err
@@ -85,7 +89,18 @@ func check(e *env, file string, asJSON bool) error {
 	if err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(e.stdout, "%s: %s, %s, nothing wrong\n", file, count(len(config.Routes), "route"), count(len(config.Upstreams), "upstream"))
+	places := config.WarningPlaces()
+	warnings := ""
+	if len(places) > 0 {
+		warnings = ", " + count(len(places), "warning")
+	}
+	if _, err = fmt.Fprintf(e.stdout, "%s: %s, %s, nothing wrong%s\n", file, count(len(config.Routes), "route"), count(len(config.Upstreams), "upstream"), warnings); err != nil || len(places) == 0 {
+		return err
+	}
+	for i := range places {
+		places[i].Text = "warning: " + places[i].Text
+	}
+	_, err = fmt.Fprintln(e.stdout, &gateway.FileError{File: file, Places: places})
 	return err
 }
 

@@ -71,6 +71,28 @@ func TestCheck(t *testing.T) {
 	}
 }
 
+// Warnings come after the result, and are no failure.
+func TestCheckWarnings(t *testing.T) {
+	t.Parallel()
+	file := written(t, "upstreams: {app: http://127.0.0.1:3000}\nroutes:\n- match: /\n  to: app\n  limits: [{rate: 1/s, per: identity}]\n")
+	const says = "the route has no auth, so nobody has an identity there, and addresses are counted"
+	want := file + ": 1 route, 1 upstream, nothing wrong, 1 warning\n" +
+		file + ":5:29: warning: " + says + "\n    5 |   limits: [{rate: 1/s, per: identity}]\n" + strings.Repeat(" ", 8+28) + "^\n"
+	if got := command(t, nil, "check", file); got.code != exitDone || got.stderr != "" || got.stdout != want {
+		t.Errorf("%+v, want %s", got, want)
+	}
+	got := command(t, nil, "check", "--json", file)
+	var out checked
+	if err := json.Unmarshal([]byte(got.stdout), &out); err != nil || got.code != exitDone || !out.OK || len(out.Mistakes) != 0 || len(out.Warnings) != 1 || out.Warnings[0].Line != 5 || out.Warnings[0].Text != says {
+		t.Errorf("%+v, %v", got, err)
+	}
+	for _, text := range []string{"upstreams: {app: http://127.0.0.1:3000}\nroutes: [{match: /, to: app}]\n", "routes: []\n"} {
+		if got := command(t, nil, "check", "--json", written(t, text)); !strings.Contains(got.stdout, `"warnings":[]`) {
+			t.Errorf("%+v", got)
+		}
+	}
+}
+
 // log is what a command writes.
 type log struct{ gatetest.Log }
 
