@@ -69,8 +69,8 @@ func (m *misfit) mapping(node ast.Node, pairs []*ast.MappingValueNode, t reflect
 	for _, pair := range pairs {
 		key := pair.Key.GetToken().Value
 		if in := typeOfKey(t, key); in != nil {
-			if _, none := pair.Value.(*ast.NullNode); none && (guards(in) || guards(t)) {
-				m.add(pair.Key, "%q has no value, which would let everybody in; leave it out for that", key)
+			if _, none := pair.Value.(*ast.NullNode); none && needsValue(in) {
+				m.add(pair.Key, "%q has no value; give it one, or leave it out", key)
 			}
 			m.look(pair.Value, in)
 		} else if _, merged := pair.Key.(*ast.MergeKeyNode); !merged {
@@ -79,9 +79,14 @@ func (m *misfit) mapping(node ast.Node, pairs []*ast.MappingValueNode, t reflect
 	}
 }
 
-// guards reports whether a type keeps somebody out, unless nothing is said.
-func guards(t reflect.Type) bool {
-	return t == reflect.TypeFor[Addresses]() || t == reflect.TypeFor[*Addresses]()
+// needsValue reports whether a key of a type means something: without a value it
+// would be as if it were not there, and auth that is not there lets everybody in.
+func needsValue(t reflect.Type) bool {
+	switch t.Kind() {
+	case reflect.Pointer, reflect.Struct, reflect.Slice, reflect.Map:
+		return true
+	}
+	return false
 }
 
 func (m *misfit) sequence(node *ast.SequenceNode, t reflect.Type) {
