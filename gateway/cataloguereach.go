@@ -66,6 +66,12 @@ func probes(routes []*Route) []probe {
 // fulfil its conditions at least. A parameter is a segment that no literal of a
 // match is equal to.
 func (r probe) reached(s *state, method, template string) bool {
+	found, _ := s.lookup(r.fulfilled(method), strings.Replace(r.pattern.host, "*.", "any.", 1), canonicalTemplate(template))
+	return r.all[found]
+}
+
+// fulfilled returns a request with what the conditions of a route want.
+func (r *Route) fulfilled(method string) *http.Request {
 	req := &http.Request{Method: method, Header: http.Header{}, URL: &url.URL{}}
 	for name, want := range r.Headers {
 		req.Header.Set(name, fulfilling(want))
@@ -75,8 +81,7 @@ func (r probe) reached(s *state, method, template string) bool {
 		query.Set(name, fulfilling(want))
 	}
 	req.URL.RawQuery = query.Encode()
-	found, _ := s.lookup(req, strings.Replace(r.pattern.host, "*.", "any.", 1), canonicalTemplate(template))
-	return r.all[found]
+	return req
 }
 
 // fulfilling returns a value that a condition wants.

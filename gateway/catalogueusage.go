@@ -72,8 +72,8 @@ func (c *collector) served(a *arrival, r *http.Request) {
 	}
 	by := s.routes[a.route.Name]
 	switch {
-	case by == nil:
-		return // it is not a route of the configuration, or not any more
+	case by == nil || a.route.Redirect != nil:
+		return // it is not a route of the configuration, or not any more; or it is no API
 	case by.pending:
 		c.others.pending.Add(1)
 		return

@@ -123,6 +123,9 @@ func (r *Route) checkWildcards(path string, found *mistakes) {
 
 // upstreams names where the requests of a route go.
 func (r *Route) upstreams() string {
+	if r.Redirect != nil {
+		return r.Redirect.String()
+	}
 	if r.Compose == nil {
 		return r.To
 	}

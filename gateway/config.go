@@ -22,6 +22,12 @@ import (
 type Config struct {
 	// Listen is the address of the front door; default ":8080".
 	Listen string `yaml:"listen"`
+	// RedirectHTTP is an address, such as ":80", for plain HTTP beside TLS: whoever
+	// comes there is sent to the same host and path by https, and challenges of an ACME
+	// authority are answered. Clients that name another port than this one, because
+	// ports are mapped in between, are sent to 443, the others to the port of Listen.
+	// It takes MaxConnections of its own. Default: none.
+	RedirectHTTP string `yaml:"redirect_http"`
 	// Admin is the address of the admin API; default "127.0.0.1:9901", "none" for
 	// none.
 	Admin string `yaml:"admin"`
@@ -95,7 +101,8 @@ type TLSFiles struct {
 	ACME *ACME `yaml:"acme"`
 }
 
-// ACME is how certificates are got by RFC 8555; see package acme.
+// ACME is how certificates are got by RFC 8555; see package acme. The authority's
+// challenges come over TLS, and by HTTP where there is Config.RedirectHTTP.
 type ACME struct {
 	// Domains are the names to get certificates for.
 	Domains []string `yaml:"domains"`
@@ -113,10 +120,6 @@ type ACME struct {
 	// customers; default: none.
 	EABKeyID   string `yaml:"eab_key_id"`
 	EABKeyFile string `yaml:"eab_key_file"`
-	// HTTP is an address, such as ":80", that answers the authority's challenges by
-	// HTTP and sends everybody else to https. Default: none, and challenges come
-	// over TLS.
-	HTTP string `yaml:"http"`
 }
 
 // PathsConfig is PathRules in a file.
@@ -203,6 +206,8 @@ type Route struct {
 	// Compose, instead of To, makes one answer of several services' (see package
 	// compose).
 	Compose *compose.Config `yaml:"compose"`
+	// Redirect, instead of To, sends clients to another URL.
+	Redirect *Redirect `yaml:"redirect"`
 	// StripPrefix is cut from the path before it is forwarded.
 	StripPrefix string `yaml:"strip_prefix"`
 	// AddPrefix is put in front of it then.
@@ -298,6 +303,7 @@ func (c *Config) compile() (*table, []netip.Prefix, mistakes) {
 	if c.TLS.ACME != nil && len(c.TLS.ACME.Domains) == 0 {
 		found.add("$.tls.acme", "there are no domains; name what certificates are for")
 	}
+	c.checkRedirectHTTP(&found)
 	trusted := c.trusted(&found)
 	for name, u := range c.Upstreams {
 		u.check("$.upstreams."+name, name, &found)
@@ -310,6 +316,7 @@ func (c *Config) compile() (*table, []netip.Prefix, mistakes) {
 	for i := range c.Routes {
 		c.route(t, names, i, &found)
 	}
+	c.checkLoops(t, &found)
 	c.checkAccess(&found)
 	c.checkCaches(&found)
 	c.checkLimits(&found)
@@ -364,6 +371,9 @@ func (c *Config) route(t *table, names map[string]bool, i int, found *mistakes) 
 	if r.Compose != nil && err == nil {
 		r.checkWildcards(path, found)
 	}
+	if r.Redirect != nil && err == nil {
+		r.checkLocation(path+".redirect.to", found)
+	}
 	if r.Path != "" && err == nil {
 		if r.rewrite, err = parseRewrite(r.Path, &r.pattern); err != nil {
 			found.add(path+".path", "%s", err)
@@ -383,6 +393,18 @@ func (c *Config) route(t *table, names map[string]bool, i int, found *mistakes) 
 }
 
 func (r *Route) check(path string, c *Config, found *mistakes) {
+	for name := range r.Headers {
+		if !headerName.MatchString(name) {
+			found.add(path+".headers", "%q is not a header's name", name)
+		}
+	}
+	if r.Addresses != nil {
+		r.Addresses.read(path+".addresses", found)
+	}
+	if r.Redirect != nil {
+		r.checkRedirect(path, found)
+		return
+	}
 	switch {
 	case r.Compose != nil:
 		r.checkCompose(path, c, found)
@@ -403,19 +425,11 @@ func (r *Route) check(path string, c *Config, found *mistakes) {
 	if r.Path != "" && (r.StripPrefix != "" || r.AddPrefix != "") {
 		found.add(path+".path", "it is the whole path; strip_prefix and add_prefix have no part in it")
 	}
-	if r.Addresses != nil {
-		r.Addresses.read(path+".addresses", found)
-	}
 	_, err := r.policies()
 	checkPolicies(path, err, found)
 	r.Fallback.check(path+".fallback", r, c, found)
 	if _, ok := priorities[r.Priority]; !ok {
 		found.add(path+".priority", "%q is not one of lowest, low, normal, high, highest", r.Priority)
-	}
-	for name := range r.Headers {
-		if !headerName.MatchString(name) {
-			found.add(path+".headers", "%q is not a header's name", name)
-		}
 	}
 	if r.Timeout < 0 {
 		found.add(path+".timeout", "the timeout is negative")

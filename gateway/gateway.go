@@ -248,8 +248,8 @@ func (s *state) addRoutes(old *state) error {
 	return nil
 }
 
-// handler stacks what a route asks for, from the inside out: the forwarder, the
-// cache, the fallback, the headers of the identity, the changes, the contract, the limits, who may
+// handler stacks what a route asks for, from the inside out: the forwarder (or
+// what redirects), the cache, the fallback, the headers of the identity, the changes, the contract, the limits, who may
 // use it, the bound, what is about clients, and from which addresses. Limits stand
 // behind authentication, so that they can count by identity.
 func (s *state) handler(r *Route, identityHeaders []string) (h http.Handler, err error) {
@@ -257,9 +257,15 @@ func (s *state) handler(r *Route, identityHeaders []string) (h http.Handler, err
 	if err != nil {
 		return nil, err
 	}
-	if r.Compose == nil {
+	switch {
+	case r.Redirect != nil:
+		h, err = newRedirector(r)
+	case r.Compose != nil:
+		h, err = s.composed(r, p.calls)
+	default:
 		h = newForwarder(r, s.upstreams[r.To], p.calls)
-	} else if h, err = s.composed(r, p.calls); err != nil {
+	}
+	if err != nil {
 		return nil, err
 	}
 	if r.Cache != nil {

@@ -105,7 +105,7 @@ func (m *misfit) scalar(node ast.ScalarNode, t reflect.Type) {
 		if _, err := time.ParseDuration(text); err != nil {
 			m.add(node, "%q is not a duration; want something like 30s or 1m30s", text)
 		}
-	case t.Kind() == reflect.Slice || t.Kind() == reflect.Map || t.Kind() == reflect.Struct && t != reflect.TypeFor[Upstream]():
+	case t.Kind() == reflect.Slice || t.Kind() == reflect.Map || t.Kind() == reflect.Struct && t != reflect.TypeFor[Upstream]() && t != reflect.TypeFor[Redirect]():
 		m.add(node, "want %s, not one value", shapeOf(t))
 	}
 }

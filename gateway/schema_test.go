@@ -51,10 +51,12 @@ func TestSchema(t *testing.T) {
 	}
 	s := r.Reflect(&gateway.Config{})
 	s.ID, s.Title = "", "The configuration of a Banyan gateway"
-	// One URL stands for an upstream.
-	whole := *s.Definitions["gateway.Upstream"]
-	s.Definitions["gateway.Upstream"] = &reflected.Schema{Description: whole.Description, OneOf: []*reflected.Schema{{Type: "string", Pattern: "^https?://"}, &whole}}
-	whole.Description = ""
+	// One URL stands for an upstream, and for a redirect.
+	for name, pattern := range map[string]string{"gateway.Upstream": "^https?://", "gateway.Redirect": "^(https?://|/|{path})"} {
+		whole := *s.Definitions[name]
+		s.Definitions[name] = &reflected.Schema{Description: whole.Description, OneOf: []*reflected.Schema{{Type: "string", Pattern: pattern}, &whole}}
+		whole.Description = ""
+	}
 	got, err := json.MarshalIndent(s, "", "  ")
 	if err != nil {
 		t.Fatal(err)

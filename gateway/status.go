@@ -20,7 +20,9 @@ type Status struct {
 type RouteStatus struct {
 	Name  string `json:"name"`
 	Match string `json:"match"`
-	To    string `json:"to"`
+	// To names the upstream, or those of a composed answer, or has the status of a
+	// redirect and where it leads.
+	To string `json:"to"`
 	// InFlight are requests under way.
 	InFlight int64 `json:"in_flight"`
 	Requests int64 `json:"requests"`

@@ -68,7 +68,7 @@ func warnOfSlashes(routes []Route, found *mistakes) {
 			key += "/" + s.text
 		}
 		for _, j := range before[key] {
-			if other := &routes[j]; bySlash(r, other) && !reflect.DeepEqual(r.keeps(), other.keeps()) {
+			if other := &routes[j]; r.Redirect == nil && other.Redirect == nil && bySlash(r, other) && !reflect.DeepEqual(r.keeps(), other.keeps()) {
 				found.add(fmt.Sprintf("$.routes[%d].match", i), "%q and %q differ in a slash at the end, which most servers ignore, and in who may use them; give both the same auth and addresses", r.Match, other.Match)
 			}
 		}
@@ -119,7 +119,7 @@ func warnOfMethods(routes []Route, found *mistakes) {
 		host, path := r.pattern.sample()
 		for _, method := range []string{http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete} {
 			other, _ := t.lookup(&http.Request{Method: method, URL: new(url.URL)}, host, path)
-			if other != nil && other.isOpen() {
+			if other != nil && other.Redirect == nil && other.isOpen() {
 				found.add(fmt.Sprintf("$.routes[%d].match", i), "who may use this is said for GET only: %s of the same path goes to the route %q, which is open to everybody; leave the method out, or guard that too", method, other.Name)
 				break
 			}

@@ -53,6 +53,8 @@ func TestWarnings(t *testing.T) {
 		"slash, excluded":    {routes: "- {match: /a, headers: {X: '1'}, " + auth + "}\n- {match: /a/, headers: {X: '2'}, to: u}"},
 		"slash, same guard":  {routes: "- {match: /a, " + auth + "}\n- {match: /a/, to: u, auth: {by: [people], forward: {X-User: subject}, strip_credential: true}}"},
 		"slash, both open":   {routes: "- {match: /a, to: u}\n- {match: /a/, to: u}"},
+		"slash, redirected":  {routes: "- {match: /a, redirect: /b}\n- {match: /a/, " + auth + "}\n- {match: /c/, redirect: /b}\n- {match: /c, " + auth + "}"},
+		"method, redirected": {routes: "- {match: GET /x, " + auth + "}\n- {match: /, redirect: 'https://x.test'}"},
 		"the home page":      {routes: "- {match: '/{$}', to: u}\n- {match: /, " + auth + "}"},
 		"other paths":        {routes: "- {match: /a, to: u}\n- {match: /b/, " + auth + "}\n- {match: '/{x}/', " + auth + "}"},
 		"method": {
@@ -102,7 +104,7 @@ func TestWarnings(t *testing.T) {
 			unchecked := *c
 			unchecked.Listen, unchecked.Routes = strings.TrimPrefix(c.Listen, gateway.DefaultListen), nil
 			for _, r := range c.Routes {
-				unchecked.Routes = append(unchecked.Routes, gateway.Route{Match: r.Match, Headers: r.Headers, Auth: r.Auth, Addresses: r.Addresses, Limits: r.Limits})
+				unchecked.Routes = append(unchecked.Routes, gateway.Route{Match: r.Match, Redirect: r.Redirect, Headers: r.Headers, Auth: r.Auth, Addresses: r.Addresses, Limits: r.Limits})
 			}
 			if diff := cmp.Diff(c.Warnings(), unchecked.Warnings()); diff != "" {
 				t.Errorf("of what nobody checked: %s", diff)

@@ -95,7 +95,7 @@ func runGateway(ctx context.Context, e *env, file, pidFile string, every time.Du
 		return errors.Join(err, g.Close())
 	}
 	status := g.Status()
-	log.Info("serving", "address", g.Addr(), "admin", g.AdminAddr(), "routes", len(status.Routes), "upstreams", len(status.Upstreams))
+	log.Info("serving", "address", g.Addr(), "redirect_http", g.PlainAddr(), "admin", g.AdminAddr(), "routes", len(status.Routes), "upstreams", len(status.Upstreams))
 	return g.Run(ctx)
 }
 

@@ -8,6 +8,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/banyanhq/banyan/internal/http1"
 )
 
 // source is where a value comes from.
@@ -118,11 +120,9 @@ func cut(text string) ([]piece, error) {
 	return pieces, nil
 }
 
-// literals are the characters of paths and queries (RFC 3986 §3.3 and §3.4).
-var literals = regexp.MustCompile(`^([A-Za-z0-9._~!$&'()*+,;=:@/?-]|%[0-9A-Fa-f]{2})*$`)
-
+// plain refuses what a URL cannot have.
 func plain(literal string) error {
-	if !literals.MatchString(literal) {
+	if !http1.IsURLText(literal) {
 		return fmt.Errorf("%q has characters that a URL cannot have; write them as %%XX", literal)
 	}
 	return nil
@@ -228,7 +228,7 @@ func (t *template) check() error {
 				return fmt.Errorf("%s is a part of the path and cannot be left out; give it a default, {…?DEFAULT}, or drop the ?", p.ref.text)
 			}
 			if text += p.literal; p.ref != nil {
-				text += escape(or(p.ref.fallback, "x"))
+				text += http1.Escape(or(p.ref.fallback, "x"))
 			}
 		}
 		if decoded, err := url.PathUnescape(text); err != nil || dots(decoded) {
@@ -285,7 +285,7 @@ func (t *template) target(separator string, get func(*ref) ([]string, error)) (t
 				if err != nil {
 					return target{}, err
 				}
-				text = escape(values[0])
+				text = http1.Escape(values[0])
 			}
 			literal.WriteString(text)
 		}
@@ -324,7 +324,7 @@ func (p param) add(query *strings.Builder, separator string, get func(*ref) ([]s
 		if err != nil || len(values) == 0 {
 			return err
 		}
-		text.WriteString(escape(values[0]))
+		text.WriteString(http1.Escape(values[0]))
 	}
 	p.start(query)
 	query.WriteString(text.String())
@@ -348,26 +348,8 @@ func (p param) write(query *strings.Builder, values []string, separator string) 
 		case separator == ",":
 			query.WriteByte(',')
 		default:
-			query.WriteString(escape(separator))
+			query.WriteString(http1.Escape(separator))
 		}
-		query.WriteString(escape(v))
+		query.WriteString(http1.Escape(v))
 	}
-}
-
-// escape leaves only what means nothing anywhere in a URL (RFC 3986 §2.3). A space
-// is %20 and not +, which is a plus sign to some.
-func escape(text string) string {
-	const hex = "0123456789ABCDEF"
-	var out strings.Builder
-	for i := range len(text) {
-		c := text[i]
-		if c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '-' || c == '.' || c == '_' || c == '~' {
-			out.WriteByte(c)
-			continue
-		}
-		out.WriteByte('%')
-		out.WriteByte(hex[c>>4])
-		out.WriteByte(hex[c&15])
-	}
-	return out.String()
 }

@@ -8,6 +8,9 @@ const (
 	fieldByte              // RFC 9110 §5.5: visible, space, tab, obs-text
 	targetByte             // visible ASCII without '#': what may stand in a request target
 	hostByte               // names and IPv4 addresses; RFC 3986 §3.2.2 without its sub-delims and escapes
+	freeByte               // unreserved: means nothing anywhere in a URL (RFC 3986 §2.3)
+	urlByte                // of paths and queries without escapes (RFC 3986 §3.3 and §3.4)
+	queryByte              // of queries with escapes
 )
 
 // class is read only.
@@ -26,6 +29,16 @@ var class = func() (t [256]byte) {
 		}
 		if alnum || b == '-' || b == '.' || b == '_' {
 			t[c] |= hostByte
+		}
+		free := alnum || c != 0 && strings.IndexByte("-._~", b) >= 0
+		if free {
+			t[c] |= freeByte
+		}
+		if free || c != 0 && strings.IndexByte("!$&'()*+,;=:@/?", b) >= 0 {
+			t[c] |= urlByte | queryByte
+		}
+		if b == '%' {
+			t[c] |= queryByte
 		}
 	}
 	return t
@@ -112,3 +125,45 @@ func hasToken(lines []string, token string) bool {
 	}
 	return false
 }
+
+// Escape returns s as it can stand in every place of a URL without leaving it: only
+// what means nothing anywhere stays (RFC 3986 §2.3). A space is %20 and not +, which
+// is a plus sign to some.
+func Escape(s string) string { return escape(s, freeByte) }
+
+// EscapeQuery returns a query of a request in the characters of a URI (RFC 3986 §3.4):
+// browsers send some more as they are. What is escaped stays so.
+func EscapeQuery(s string) string { return escape(s, queryByte) }
+
+func escape(s string, keep byte) string {
+	const hex = "0123456789ABCDEF"
+	var out strings.Builder
+	for i := range len(s) {
+		c := s[i]
+		if class[c]&keep != 0 {
+			out.WriteByte(c)
+			continue
+		}
+		out.WriteByte('%')
+		out.WriteByte(hex[c>>4])
+		out.WriteByte(hex[c&15])
+	}
+	return out.String()
+}
+
+// IsURLText reports whether s is made of the characters of paths and queries, and of
+// whole escapes.
+func IsURLText(s string) bool {
+	for i := 0; i < len(s); i++ {
+		switch {
+		case class[s[i]]&urlByte != 0:
+		case s[i] == '%' && len(s) > i+2 && isHex(s[i+1]) && isHex(s[i+2]):
+			i += 2
+		default:
+			return false
+		}
+	}
+	return true
+}
+
+func isHex(c byte) bool { return c >= '0' && c <= '9' || c|0x20 >= 'a' && c|0x20 <= 'f' }

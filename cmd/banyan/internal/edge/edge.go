@@ -20,6 +20,7 @@ import (
 
 	"github.com/banyanhq/banyan"
 	"github.com/banyanhq/banyan/gateway"
+	"github.com/banyanhq/banyan/gateway/acme"
 )
 
 // Options of an Edge.
@@ -45,7 +46,8 @@ type Edge struct {
 	admin     net.Listener         // nil: none
 	token     string               // of the admin API; "": none
 	cert      *gateway.Certificate // nil: none in files
-	authority *authority           // nil: no certificates by ACME
+	authority *acme.Manager        // nil: no certificates by ACME
+	plain     *plain               // nil: no address for plain HTTP beside TLS
 	wrong     string               // what was wrong with it last: said once
 	purger    purger
 	events    []gateway.CacheEvents // of the present configuration
@@ -95,7 +97,13 @@ func (e *Edge) open(ctx context.Context, c *gateway.Config) (err error) {
 	}
 	e.events = c.Cache.Events
 	if c.TLS.ACME != nil {
-		if err := e.openAuthority(ctx, c.TLS.ACME); err != nil {
+		config := ACME(c.TLS.ACME)
+		if e.authority, err = acme.New(&config, e.options.Log); err != nil {
+			return err
+		}
+	}
+	if c.RedirectHTTP != "" {
+		if err := e.openPlain(ctx, c); err != nil {
 			return err
 		}
 	}
@@ -113,7 +121,7 @@ func (e *Edge) openFront(c *gateway.Config) (err error) {
 		options.Proxies = append(options.Proxies, p.Masked())
 	}
 	if e.authority != nil {
-		options.TLS = e.authority.manager.TLS()
+		options.TLS = e.authority.TLS()
 	}
 	if c.TLS.Cert != "" {
 		if e.cert, err = gateway.LoadCertificate(c.TLS); err != nil {
@@ -132,8 +140,8 @@ func (e *Edge) Close() error { return e.release() }
 func (e *Edge) release() error {
 	var errs []error
 	listeners := []net.Listener{e.listener, e.admin}
-	if e.authority != nil {
-		listeners = append(listeners, e.authority.listener)
+	if e.plain != nil {
+		listeners = append(listeners, e.plain.listener)
 	}
 	for _, l := range listeners {
 		if l != nil {
@@ -201,10 +209,10 @@ func (e *Edge) Run(ctx context.Context) (err error) {
 		group.Go(func() error { return e.runAdmin(ctx) })
 	}
 	if e.authority != nil {
-		group.Go(func() error { return e.authority.manager.Run(ctx) })
-		if e.authority.listener != nil {
-			group.Go(func() error { return e.authority.serveHTTP(ctx) })
-		}
+		group.Go(func() error { return e.authority.Run(ctx) })
+	}
+	if e.plain != nil {
+		group.Go(func() error { return e.plain.front.Run(ctx, e.plain.listener) })
 	}
 	group.Go(func() error { return e.front.Run(ctx, e.listener) })
 	group.Go(func() error {

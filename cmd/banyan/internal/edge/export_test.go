@@ -2,7 +2,6 @@ package edge
 
 import (
 	"context"
-	"net/http"
 
 	"github.com/banyanhq/banyan/gateway"
 	"github.com/banyanhq/banyan/gateway/limit"
@@ -27,6 +26,3 @@ func Opening(open func(context.Context) (limit.Store, error), report func(error)
 type closing struct{ limit.Store }
 
 func (closing) Close() error { return nil }
-
-// ToHTTPS is toHTTPS.
-func ToHTTPS(w http.ResponseWriter, r *http.Request) { toHTTPS(w, r) }

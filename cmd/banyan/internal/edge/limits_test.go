@@ -15,7 +15,12 @@ import (
 	"github.com/banyanhq/banyan/gateway/limit"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m,
+		goleak.IgnoreAnyFunction("github.com/caddyserver/certmagic.(*RingBufferRateLimiter).loop"), // one for each account, for the life of the process
+		goleak.IgnoreAnyFunction("github.com/caddyserver/certmagic.keepLockfileFresh"),             // sees within 5 s that its lock is gone
+	)
+}
 
 // A URL that can never be opened keeps a gateway from starting, and a new
 // configuration from being taken; it is not tried again and again in silence.
