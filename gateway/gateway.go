@@ -400,7 +400,7 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	switch {
 	case route != nil && route.unclear(r):
-		Problem(w, http.StatusBadRequest, "the query, or a header, can be read in more than one way")
+		g.unserved(w, r, s, path, http.StatusBadRequest, "the query, or a header, can be read in more than one way")
 	case route != nil:
 		a := &arrival{Context: r.Context(), client: c, host: r.Host, path: path, route: route, trace: newTrace(r), answer: recorder{ResponseWriter: w}}
 		if s.collector != nil {

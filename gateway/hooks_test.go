@@ -23,6 +23,7 @@ func TestCause(t *testing.T) {
 	c.Routes = []gateway.Route{
 		{Match: "GET /well", To: "u"},
 		{Match: "/odd", To: "odd"},
+		{Match: "/asked", To: "u", Query: map[string]string{"a": "1"}},
 		{Match: "/away", To: "away"},
 		{Match: "/people", To: "u", Auth: &gateway.Access{By: []string{"people"}, When: []string{`identity.subject == "ann"`}}},
 	}
@@ -41,6 +42,7 @@ func TestCause(t *testing.T) {
 		{"GET", "/none", "", 404, "", "nothing is served here"},
 		{"POST", "/well", "", 405, "", "this path has no such method"},
 		{"GET", "/a%2fb", "", 400, "", "an escaped slash"},
+		{"GET", "/asked?a=1&a=2&", "", 400, "", "more than one way"},
 		{"GET", "/odd", "", 502, "/odd", "http1: "},
 		{"GET", "/away", "", 503, "/away", "refused"},
 		{"GET", "/people", "", 401, "/people", "no credential"},

@@ -240,8 +240,10 @@ func (s *subscriber) live(done <-chan struct{}) bool {
 	ctx, cancel := context.WithTimeout(s.Context(), 10*time.Millisecond+time.Duration(s.rng.Int64N(int64(longest))))
 	defer cancel()
 	finished := s.read(ctx, log, done)
-	if ctx.Err() != nil {
-		s.err = nil // whatever it says, it was us
+	// Whatever it says, it was us: also what has the same deadline, such as a dial,
+	// and notices it a moment before the context does.
+	if end, _ := ctx.Deadline(); ctx.Err() != nil || !time.Now().Before(end) {
+		s.err = nil
 	}
 	return finished
 }
